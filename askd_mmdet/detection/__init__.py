@@ -1,0 +1,17 @@
+"""TinaFace and WIDER FACE for MMDetection (sec. 6.2)."""
+
+from askd_mmdet.detection.inception import InceptionContext
+from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
+from askd_mmdet.detection.square_crop import SquareCrop
+from askd_mmdet.detection.unreadable_images_hook import UnreadableImagesHook
+from askd_mmdet.detection.wider_face_dataset import WiderFaceTxtDataset
+from askd_mmdet.detection.wider_face_metric import WiderFaceMetric
+
+__all__ = [
+    'InceptionContext',
+    'IoUAwareRetinaHead',
+    'SquareCrop',
+    'UnreadableImagesHook',
+    'WiderFaceMetric',
+    'WiderFaceTxtDataset',
+]

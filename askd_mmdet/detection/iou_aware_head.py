@@ -1,0 +1,151 @@
+"""TinaFace's head: RetinaNet with a prediction of the box's IoU (Zhu et al., 2020)."""
+
+import torch
+from mmdet.models import RetinaHead
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox_overlaps, get_box_wh
+from mmdet.utils import InstanceList, reduce_mean
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+
+@MODELS.register_module()
+class IoUAwareRetinaHead(RetinaHead):
+    """RetinaHead that also predicts, for each anchor, the IoU of its decoded box with the face.
+
+    The final score is sigmoid(cls)^(2 alpha) * sigmoid(iou)^(2 (1 - alpha)).
+
+    Args:
+        loss_iou: Loss between the predicted logit and the decoded box's IoU, on positive anchors.
+        alpha: Share of the classification in the score, in [0, 1]; `test_cfg.score_alpha`, TinaFace: 0.4.
+        **kwargs: RetinaHead's. `test_cfg` also takes `min_box_side` (pixels of the network's image, on
+            sqrt(width * height)) and `min_face_height` (pixels of the original image).
+    """
+
+    def __init__(
+        self,
+        *args,
+        loss_iou=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        self.loss_iou = MODELS.build(loss_iou)
+
+    def _init_layers(self) -> None:
+        super()._init_layers()
+        self.retina_iou = nn.Conv2d(self.feat_channels, self.num_base_priors, 3, padding=1)
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        nn.init.zeros_(self.retina_iou.weight)
+        nn.init.zeros_(self.retina_iou.bias)
+
+    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Class logits (N, A*K, H, W), box deltas (N, A*4, H, W) and IoU logits (N, A, H, W) of one level."""
+        cls_feat = reg_feat = x
+        for cls_conv, reg_conv in zip(self.cls_convs, self.reg_convs):
+            cls_feat, reg_feat = cls_conv(cls_feat), reg_conv(reg_feat)
+        return self.retina_cls(cls_feat), self.retina_reg(reg_feat), self.retina_iou(reg_feat)
+
+    def get_targets(self, *args, **kwargs) -> tuple:
+        """RetinaHead's targets, with the number of positives averaged over the ranks: DDP averages gradients, so
+        ranks that divide by numbers of their own would not add up to the joint batch."""
+        *targets, avg_factor = super().get_targets(*args, **kwargs)
+        avg_factor = reduce_mean(targets[0][0].new_tensor(avg_factor, dtype=torch.float32))
+        return *targets, avg_factor.clamp(min=1)
+
+    def loss_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        iou_preds: list[Tensor],
+        *args,
+        **kwargs,
+    ) -> dict[str, list[Tensor]]:
+        """The losses of every level: `loss_cls`, `loss_bbox` and `loss_iou`."""
+        # The parent hands every level's box prediction to loss_by_feat_single as it is; the IoU travels with it.
+        losses = super().loss_by_feat(cls_scores, list(zip(bbox_preds, iou_preds)), *args, **kwargs)
+        loss_bbox, loss_iou = zip(*losses['loss_bbox'])
+        return dict(loss_cls=losses['loss_cls'], loss_bbox=list(loss_bbox), loss_iou=list(loss_iou))
+
+    def loss_by_feat_single(
+        self,
+        cls_score,
+        box_and_iou,
+        anchors,
+        labels,
+        label_weights,
+        bbox_targets,
+        bbox_weights,
+        avg_factor,
+    ):
+        bbox_pred, iou_pred = box_and_iou
+        loss_cls, loss_bbox = super().loss_by_feat_single(
+            cls_score,
+            bbox_pred,
+            anchors,
+            labels,
+            label_weights,
+            bbox_targets,
+            bbox_weights,
+            avg_factor,
+        )
+        positive = (labels.reshape(-1) < self.num_classes).nonzero().squeeze(1)
+        deltas = bbox_pred.permute(0, 2, 3, 1).reshape(-1, 4)[positive].detach()
+        boxes = self.bbox_coder.decode(anchors.reshape(-1, 4)[positive], deltas)
+        iou = bbox_overlaps(boxes, bbox_targets.reshape(-1, 4)[positive], is_aligned=True)
+        iou_pred = iou_pred.permute(0, 2, 3, 1).reshape(-1)[positive]
+        # Without positives the sum is 0 and keeps the branch in the graph, as DDP wants.
+        loss_iou = (
+            self.loss_iou(iou_pred, iou, avg_factor=avg_factor) if len(positive) else iou_pred.sum()
+        )
+        return loss_cls, (loss_bbox, loss_iou)
+
+    def predict_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        iou_preds: list[Tensor],
+        batch_img_metas: list[dict],
+        **kwargs,
+    ) -> InstanceList:
+        """Fuse both scores, then RetinaHead's path: threshold, top-k, NMS. See BaseDenseHead.predict_by_feat."""
+        # Stock `score_factors` would threshold before the fusion, so the fused score is handed on as a logit.
+        logits = [
+            fuse_scores(*cls_and_iou, self.test_cfg.score_alpha).logit(eps=1e-7)
+            for cls_and_iou in zip(cls_scores, iou_preds)
+        ]
+        return super().predict_by_feat(
+            logits, [pred.float() for pred in bbox_preds], batch_img_metas=batch_img_metas, **kwargs
+        )
+
+    def _bbox_post_process(
+        self, results, cfg, rescale=False, with_nms=True, img_meta=None
+    ) -> InstanceData:
+        width, height = get_box_wh(results.bboxes)
+        results = results[(width * height).sqrt() >= cfg.min_box_side]
+        results = super()._bbox_post_process(results, cfg, rescale, with_nms, img_meta)
+        height = get_box_wh(results.bboxes)[1] / (1 if rescale else img_meta['scale_factor'][1])
+        return results[height >= cfg.min_face_height]
+
+
+def fuse_scores(cls_logit: Tensor, iou_logit: Tensor, alpha: float) -> Tensor:
+    """sigmoid(cls)^(2 alpha) * sigmoid(iou)^(2 (1 - alpha)), in float32.
+
+    Args:
+        cls_logit: (N, A, H, W), one class.
+        iou_logit: (N, A, H, W).
+        alpha: Share of the classification, in [0, 1].
+
+    Returns:
+        Scores in [0, 1], (N, A, H, W).
+
+    Example:
+        >>> import torch
+        >>> fuse_scores(torch.tensor(0.0), torch.tensor(0.0), 0.4).item()  # (1/2)^0.8 * (1/2)^1.2
+        0.25
+    """
+    return (
+        2 * alpha * logsigmoid(cls_logit.float()) + 2 * (1 - alpha) * logsigmoid(iou_logit.float())
+    ).exp()

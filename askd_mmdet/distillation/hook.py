@@ -1,0 +1,130 @@
+"""The distillation hook: any OpenMMLab model becomes a student, its own code untouched."""
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmengine.runner import Runner
+from torch import nn
+
+from askd_mmdet.distillation.taps import Taps
+from askd_mmdet.training.checkpoint import load_weights
+from askd_mmdet.training.seed import preserved_random_state
+
+
+@HOOKS.register_module()
+class DistillationHook(Hook):
+    """Adds distillation losses to the losses of a student that trains on LR images.
+
+    The teacher sees ``data_batch['hr_inputs']``, which a `LowResolution(keep_hr=True)` pipeline packs, through its own
+    data preprocessor, frozen, and no further than its last tap. The losses join the student's own dict of losses, so the
+    ordinary train step logs and back-propagates them; AMP, gradient accumulation and DDP need no special case. The
+    teacher is no part of the student, nor of its checkpoint, and draws no random number: with weight 0 a run equals the
+    plain one bit for bit.
+
+    Args:
+        teacher: Config file (or Config, or dict) with the teacher's `model`.
+        checkpoint: The teacher's weights; every key and shape must fit.
+        losses: A :class:`DistillationLoss` config for each name under which it is logged. A name contains 'loss',
+            since MMEngine back-propagates no other.
+
+    Raises:
+        ValueError: For a name without 'loss' or taken by the student, taps that match nothing or not equally often,
+            a student with batch augmentations, or a batch without HR images.
+
+    Example:
+        >>> hook = DistillationHook(
+        ...     teacher='configs/detection/tinaface_r50-bn-cbam_widerface.py',
+        ...     checkpoint='work_dirs/teacher/epoch_630.pth',
+        ...     losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
+        ... )
+    """
+
+    def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict]):
+        if bad := [name for name in losses if 'loss' not in name]:
+            raise ValueError(
+                f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}"
+            )
+        self.teacher_cfg = teacher
+        self.checkpoint = checkpoint
+        self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
+
+    def before_train(self, runner: Runner) -> None:
+        """Build the teacher and tap both networks. Later than the student's initialisation, so as not to disturb it."""
+        student = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if getattr(student.data_preprocessor, 'batch_augments', None):
+            raise ValueError(
+                'the student has batch augmentations (data_preprocessor.batch_augments), which would change the LR '
+                'images only and break the HR-LR pairs; remove them, or augment in the pipeline'
+            )
+        with preserved_random_state():
+            self.teacher = self._build_teacher()
+        patterns = {
+            f'{name}.{kind}': tap
+            for name, loss in self.losses.items()
+            for kind, tap in loss.taps.items()
+        }
+        self.student_taps = Taps(student, patterns, 'student')
+        self.teacher_taps = Taps(self.teacher, patterns, 'teacher')
+        if self.student_taps.matched != self.teacher_taps.matched:
+            raise ValueError(
+                f'the taps match {self.student_taps.matched} modules of the student but {self.teacher_taps.matched} of '
+                'the teacher; the patterns must pick the same layers in both networks'
+            )
+        student.register_forward_pre_hook(self._before_forward, with_kwargs=True)
+        student.register_forward_hook(self._after_forward, with_kwargs=True)
+
+    def _build_teacher(self) -> nn.Module:
+        cfg = (
+            Config.fromfile(self.teacher_cfg)
+            if isinstance(self.teacher_cfg, str)
+            else Config(self.teacher_cfg)
+        )
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+            teacher = MODELS.build(cfg.model)
+        load_weights(teacher, self.checkpoint)
+        return teacher.to(get_device()).eval().requires_grad_(False)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Take the HR images out of the batch; the student does not see them."""
+        if 'hr_inputs' not in data_batch:
+            raise ValueError(
+                f"the training batch has no HR images: its keys are {sorted(data_batch)}, expected also 'hr_inputs'; "
+                'the train pipeline needs LowResolution(keep_hr=True, ...)'
+            )
+        self.hr_inputs = data_batch.pop('hr_inputs')
+
+    def _before_forward(self, student: nn.Module, args: tuple, kwargs: dict) -> None:
+        if kwargs.get('mode') == 'loss':
+            self.student_taps.start()
+
+    def _after_forward(
+        self, student: nn.Module, args: tuple, kwargs: dict, losses: dict
+    ) -> dict | None:
+        if kwargs.get('mode') != 'loss':
+            return None
+        counts = self.student_taps.counts()
+        seen = self.student_taps.stop()
+        with torch.no_grad(), self.teacher_taps.recording(stop_at=counts):
+            images = self.teacher.data_preprocessor(dict(inputs=self.hr_inputs), False)['inputs']
+            self.teacher(images, mode='tensor')
+        wanted = self.teacher_taps.stop()
+        with torch.autocast(images.device.type, enabled=False):
+            distilled = {
+                name: loss(
+                    *(
+                        {kind: taps[f'{name}.{kind}'] for kind in loss.taps}
+                        for taps in (seen, wanted)
+                    )
+                )
+                for name, loss in self.losses.items()
+            }
+        if taken := distilled.keys() & losses.keys():
+            raise ValueError(
+                f'the student already has losses named {sorted(taken)}; rename the distillation losses'
+            )
+        return {**losses, **distilled}

@@ -1,0 +1,82 @@
+"""A-SKD: the cosine distance between attention maps (sec. 3.3)."""
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor
+from torch.nn import functional as F
+
+from askd_mmdet.distillation.losses.base import DistillationLoss
+
+
+def attention_similarity(student_map: Tensor, teacher_map: Tensor) -> Tensor:
+    """Cosine distance rho of eq. 7 between two attention maps, averaged over the batch.
+
+    Args:
+        student_map: (N, ...), of any floating type; computed in float32 at least.
+        teacher_map: Same shape.
+
+    Returns:
+        Scalar in [0, 2]; 0 where the maps point the same way.
+
+    Raises:
+        ValueError: When the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> attention_similarity(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])).item()
+        1.0
+    """
+    if student_map.shape != teacher_map.shape:
+        raise ValueError(
+            f'attention maps differ in shape: student {tuple(student_map.shape)}, teacher '
+            f'{tuple(teacher_map.shape)}; both networks must be of one size and see images of one size'
+        )
+    student_map, teacher_map = (
+        m.flatten(1).to(torch.promote_types(m.dtype, torch.float32))
+        for m in (student_map, teacher_map)
+    )
+    return (1 - F.cosine_similarity(student_map, teacher_map)).mean()
+
+
+@MODELS.register_module()
+class AttentionSimilarityLoss(DistillationLoss):
+    """Distillation loss of eq. 8: (rho of the spatial map + rho of the channel map) / 2, summed over the layers.
+
+    With one kind of map alone ("spatial only" of table 3) the layer's term is that map's rho. The authors' code omits
+    the 1/2: it is this loss at twice the weight.
+
+    Args:
+        channel: Pattern of the modules that return the raw channel maps, None to leave them out.
+        spatial: The same for the spatial maps.
+        maps: 'raw' compares the logits, as the authors' code does; 'sigmoid' the maps of eq. 5-6, as the paper writes.
+            After a sigmoid all values are positive, so the cosine starts near 1 and its gradient is weak.
+        weight: lambda of eq. 9; the paper uses 5.
+
+    Raises:
+        ValueError: For an unknown kind of `maps`, no pattern at all, or (when called) maps of different shape.
+    """
+
+    def __init__(
+        self,
+        channel: str | None = '*.channel_attention',
+        spatial: str | None = '*.spatial_attention',
+        maps: str = 'raw',
+        weight: float = 5.0,
+    ):
+        super().__init__(
+            {kind: tap for kind, tap in (('channel', channel), ('spatial', spatial)) if tap}, weight
+        )
+        if maps not in ('raw', 'sigmoid'):
+            raise ValueError(
+                f"AttentionSimilarityLoss: maps must be 'raw' or 'sigmoid', got {maps!r}"
+            )
+        self.activation = torch.sigmoid if maps == 'sigmoid' else lambda x: x
+
+    def distance(
+        self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]
+    ) -> Tensor:
+        return sum(
+            attention_similarity(self.activation(s.float()), self.activation(t.float()))
+            for kind in self.taps
+            for s, t in zip(student[kind], teacher[kind], strict=True)
+        ) / len(self.taps)

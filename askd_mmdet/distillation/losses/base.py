@@ -1,0 +1,41 @@
+"""What every distillation loss is: a distance between tapped outputs, and a weight."""
+
+from abc import ABCMeta, abstractmethod
+
+from torch import Tensor, nn
+
+
+class DistillationLoss(nn.Module, metaclass=ABCMeta):
+    """A weighted distance between what the student and the teacher put out at the same taps.
+
+    A method is a subclass that names its taps and writes :meth:`distance`; the hook does the rest.
+
+    Args:
+        taps: Pattern over module names (`*` and `?` as in a shell) for each kind of output, e.g.
+            ``dict(channel='backbone.*.channel_attention')``.
+        weight: Factor of the loss, lambda of eq. 9; must not be negative.
+
+    Raises:
+        ValueError: When there is no tap, or the weight is negative.
+    """
+
+    def __init__(self, taps: dict[str, str], weight: float):
+        super().__init__()
+        if not taps:
+            raise ValueError(
+                f'{type(self).__name__} has no taps: at least one pattern must be given'
+            )
+        if weight < 0:
+            raise ValueError(f'{type(self).__name__} needs a weight >= 0, got {weight}')
+        self.taps = taps
+        self.weight = weight
+
+    def forward(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
+        """Scalar loss; both arguments hold, for each kind of tap, the outputs in the order in which they were made."""
+        return self.weight * self.distance(student, teacher)
+
+    @abstractmethod
+    def distance(
+        self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]
+    ) -> Tensor:
+        """The unweighted scalar distance, differentiable with respect to the student's tensors."""

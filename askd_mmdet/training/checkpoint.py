@@ -1,0 +1,155 @@
+"""Checkpoints that are read without running code, loaded whole or not at all, and never lost to a kill."""
+
+import os
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import HOOKS
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+
+def _statistics_method(owner: type, name: str):
+    """The one use of `getattr` in MMEngine's checkpoints: the methods of its log buffers."""
+    if owner is not HistoryBuffer or name not in HistoryBuffer._statistics_methods:
+        raise UnpicklingError(f'refused: getattr({owner!r}, {name!r})')
+    return getattr(owner, name)
+
+
+# What the checkpoints of MMEngine hold beside tensors: the buffers of the log and numpy scalars. MMEngine itself admits
+# plain `getattr`, with which a pickle could reach any object.
+_TRUSTED = [
+    HistoryBuffer,
+    (_statistics_method, 'builtins.getattr'),
+    np.ndarray,
+    np.dtype,
+    np._core.multiarray._reconstruct,
+    np._core.multiarray.scalar,
+    *(type(np.dtype(name)) for name in ('uint32', 'int64', 'float32', 'float64')),
+]
+
+
+def read_checkpoint(path: str | Path, map_location='cpu') -> dict:
+    """Read a checkpoint file of MMEngine or a bare state dict, as data only.
+
+    Raises:
+        FileNotFoundError: When there is no such file.
+        ValueError: When the file is damaged, no checkpoint, or asks to run code.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'no checkpoint at {path}; check the path (work_dirs/ is relative to {Path.cwd()})'
+        )
+    try:
+        with torch.serialization.safe_globals(_TRUSTED):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f'{path} is not a checkpoint that can be read safely: it is damaged, or holds objects other than tensors '
+            f'and plain data ({str(error).splitlines()[0]}). Save it again as a plain state dict where you trust it'
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, expected a dict of weights')
+    return checkpoint
+
+
+def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, without the prefix that DDP puts before the names."""
+    weights = checkpoint.get('state_dict', checkpoint)
+    return {name.removeprefix('module.'): value for name, value in weights.items()}
+
+
+def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Make sure that weights fit a model exactly, before any of them is loaded.
+
+    Raises:
+        ValueError: Lists names that the file lacks, names that the model lacks, and differing shapes.
+    """
+    own = model.state_dict()
+    # A counter that older files lack and that no forward pass in eval mode reads.
+    missing = [
+        name for name in own if name not in weights and not name.endswith('num_batches_tracked')
+    ]
+    unexpected = [name for name in weights if name not in own]
+    misfits = [
+        f'{name} {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}'
+        for name in own
+        if name in weights and own[name].shape != weights[name].shape
+    ]
+    problems = [
+        f'{len(names)} {what}: {", ".join(names[:5])}{", ..." if len(names) > 5 else ""}'
+        for what, names in (
+            ('weights missing in the file', missing),
+            ('weights unknown to the model', unexpected),
+            ('weights of another shape', misfits),
+        )
+        if names
+    ]
+    if problems:
+        raise ValueError(
+            f'{path} does not fit {type(model).__name__}, nothing was loaded. {"; ".join(problems)}. '
+            'Use the checkpoint with the config it was trained with'
+        )
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint's weights into a model: all of them, or none.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`read_checkpoint` and :func:`check_weights`.
+    """
+    weights = weights_of(read_checkpoint(path))
+    check_weights(model, weights, path)
+    model.load_state_dict(weights, strict=False)
+
+
+def use_safe_loading() -> None:
+    """Have MMEngine read every file, downloads too, as data only."""
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    CheckpointLoader.register_scheme('', loader=read_checkpoint, force=True)
+
+
+class _LateRemoval:
+    """A file backend that removes files only once told that their successor is written."""
+
+    def __init__(self, backend):
+        self.backend = backend
+        self.outdated = []
+
+    def __getattr__(self, name):
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        self.outdated.append(path)
+
+    def flush(self, keep: set) -> None:
+        for path in self.outdated:
+            if path not in keep:
+                self.backend.remove(path)
+        self.outdated = []
+
+
+@HOOKS.register_module()
+class CrashSafeCheckpointHook(CheckpointHook):
+    """MMEngine's CheckpointHook that removes an old checkpoint after, not before, the new one is on the disk."""
+
+    def before_train(self, runner) -> None:
+        super().before_train(runner)
+        self.file_backend = _LateRemoval(self.file_backend)
+
+    def _save_checkpoint_with_step(self, runner, step, meta):
+        super()._save_checkpoint_with_step(runner, step, meta)
+        self._remove_outdated()
+
+    def _save_best_checkpoint(self, runner, metrics):
+        super()._save_best_checkpoint(runner, metrics)
+        self._remove_outdated()
+
+    def _remove_outdated(self):
+        best = getattr(self, 'best_ckpt_path_dict', {'': getattr(self, 'best_ckpt_path', None)})
+        self.file_backend.flush(keep={self.last_ckpt, *best.values()})

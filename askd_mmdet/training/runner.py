@@ -1,0 +1,62 @@
+"""MMEngine's Runner with checkpoints that survive kills and are never half-loaded."""
+
+import os
+import re
+from pathlib import Path
+
+from mmengine.dist import master_only
+from mmengine.model import is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import CheckpointLoader, Runner
+
+from askd_mmdet.training.checkpoint import check_weights, use_safe_loading, weights_of
+
+
+@RUNNERS.register_module()
+class SafeRunner(Runner):
+    """The Runner of our configs (``runner_type='SafeRunner'``).
+
+    Checkpoints are read as data only, must fit the model exactly, and appear on the disk complete or not at all.
+    `--resume` without a file takes the newest complete checkpoint of the work directory.
+    """
+
+    def __init__(self, *args, **kwargs):
+        use_safe_loading()
+        super().__init__(*args, **kwargs)
+
+    def load_or_resume(self) -> None:
+        if self._resume and self._load_from is None:
+            # MMEngine follows a pointer file, which a kill can leave empty or ahead of its checkpoint.
+            steps = [
+                (int(match[1]), str(path))
+                for path in Path(self.work_dir).glob('*.pth')
+                if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
+            ]
+            if not steps:
+                self.logger.info(
+                    f'No checkpoint in {self.work_dir} to resume from: training starts anew.'
+                )
+                return
+            self._load_from = max(steps)[1]
+        super().load_or_resume()
+
+    def load_checkpoint(
+        self, filename, map_location='cpu', strict=True, revise_keys=((r'^module.', ''),)
+    ):
+        """Load all weights of a checkpoint (path or URL), or none.
+
+        Raises:
+            FileNotFoundError, ValueError: See :func:`askd_mmdet.training.checkpoint.load_weights`.
+        """
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        check_weights(
+            model, weights_of(CheckpointLoader.load_checkpoint(filename, 'cpu')), filename
+        )
+        return super().load_checkpoint(filename, map_location, revise_keys=list(revise_keys))
+
+    @master_only
+    def save_checkpoint(self, out_dir, filename, *args, **kwargs) -> None:
+        """Write a checkpoint beside its place and move it there once complete."""
+        super().save_checkpoint(out_dir, f'{filename}.part', *args, **kwargs)
+        path = os.path.join(out_dir, filename)
+        os.replace(f'{path}.part', path)

@@ -1,0 +1,21 @@
+# TinaFace's schedule: 21 cosine periods of 30 epochs.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=630, val_interval=30)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=3.75e-3, momentum=0.9, weight_decay=5e-4),
+)
+param_scheduler = [
+    # Before the warm-up, else its first period runs at the warm-up's inverse: ten times the rate.
+    dict(
+        type='CosineRestartLR',
+        periods=[30] * 21,
+        restart_weights=[1] * 21,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=12)

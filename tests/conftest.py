@@ -1,0 +1,22 @@
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = Path(os.environ.get('ASKD_REAL_DATA', ROOT.parent / 'shared' / 'data'))
+
+
+@pytest.fixture(scope='session')
+def root():
+    """The checkout: where configs/ and tools/ are."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def real_wider_face():
+    """Real WIDER FACE pictures and ground truth, which cannot be part of the project."""
+    folder = REAL_DATA / 'wider_face'
+    if not folder.is_dir():
+        pytest.skip(f'no real WIDER FACE data in {folder} (set ASKD_REAL_DATA to have this test)')
+    return folder

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Make the virtual environment $VENV (default .venv) with everything askd_mmdet needs; PYTHON names the interpreter.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${VENV:-.venv}
+log=$venv/install.log
+
+say() { printf '\n== %s\n' "$*"; }
+die() { printf '\nerror: %s\n' "$*" >&2; exit 1; }
+
+# The newest Python that the pinned packages support.
+for python in ${PYTHON:-python3.12 python3.11 python3.10 python3}; do
+    "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && break
+    python=
+done
+[ -n "$python" ] || die "no Python 3.10, 3.11 or 3.12 found; name one: PYTHON=/path/to/python make ..."
+command -v c++ >/dev/null || die 'no C++ compiler; on Debian: apt install g++'
+"$python" - <<'EOF' || die "the headers of $python are missing; on Debian: apt install python3-dev"
+import pathlib, sys, sysconfig
+sys.exit(not pathlib.Path(sysconfig.get_path('include'), 'Python.h').is_file())
+EOF
+
+say "1/5 virtual environment $venv with $("$python" --version)"
+"$python" -m venv "$venv" || die "$python has no venv module; on Debian: apt install python3-venv"
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+
+say '2/5 torch and build tools (several GB with its CUDA libraries)'
+pip install -r requirements/build.txt
+
+say '3/5 mmengine and mmcv with its operators, compiled here (5 to 10 minutes on two cores); log: '"$log"
+# pip caches the built mmcv by its version alone, whatever torch it was built against: hence no cache.
+CFLAGS="${CFLAGS:--g0}" MMCV_WITH_OPS=1 pip install -v --no-cache-dir --no-build-isolation -r requirements/mminstall.txt 2>&1 |
+    tee "$log" | { grep --line-buffered -oE '^ *\[[0-9]+/[0-9]+\]' || true; } |
+    while read -r step; do printf '\r   compiling %s ' "$step"; done ||
+    { tail -30 "$log"; die "mmcv could not be installed; the whole log is in $log"; }
+"$venv/bin/python" -c 'import mmcv.ops' 2>>"$log" ||
+    { tail -5 "$log"; die 'mmcv was installed without its operators (import mmcv.ops fails); remove the environment and try again'; }
+
+say '4/5 MMDetection, MMPretrain and the rest'
+pip install --no-build-isolation -e '.[tests]'
+# mmcv asks for opencv-python, which needs libGL; the headless build is the same module without it.
+pip uninstall -y -q opencv-python opencv-python-headless
+pip install -q opencv-python-headless==4.12.0.88
+
+say '5/5 check'
+"$venv/bin/python" - <<'EOF' || die 'the environment is incomplete'
+import cv2, mmcv.ops, mmdet, mmpretrain, torch, torchvision
+import askd_mmdet.detection
+gpus = torch.cuda.device_count()
+print(f'   torch {torch.__version__}, {gpus} GPU(s), mmcv {mmcv.__version__} with operators, mmdet {mmdet.__version__}')
+EOF
+touch "$venv/.installed"
