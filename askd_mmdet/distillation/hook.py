@@ -44,9 +44,7 @@ class DistillationHook(Hook):
 
     def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict]):
         if bad := [name for name in losses if 'loss' not in name]:
-            raise ValueError(
-                f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}"
-            )
+            raise ValueError(f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}")
         self.teacher_cfg = teacher
         self.checkpoint = checkpoint
         self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
@@ -61,11 +59,7 @@ class DistillationHook(Hook):
             )
         with preserved_random_state():
             self.teacher = self._build_teacher()
-        patterns = {
-            f'{name}.{kind}': tap
-            for name, loss in self.losses.items()
-            for kind, tap in loss.taps.items()
-        }
+        patterns = {f'{name}.{kind}': tap for name, loss in self.losses.items() for kind, tap in loss.taps.items()}
         self.student_taps = Taps(student, patterns, 'student')
         self.teacher_taps = Taps(self.teacher, patterns, 'teacher')
         if self.student_taps.matched != self.teacher_taps.matched:
@@ -77,19 +71,13 @@ class DistillationHook(Hook):
         student.register_forward_hook(self._after_forward, with_kwargs=True)
 
     def _build_teacher(self) -> nn.Module:
-        cfg = (
-            Config.fromfile(self.teacher_cfg)
-            if isinstance(self.teacher_cfg, str)
-            else Config(self.teacher_cfg)
-        )
+        cfg = Config.fromfile(self.teacher_cfg) if isinstance(self.teacher_cfg, str) else Config(self.teacher_cfg)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             teacher = MODELS.build(cfg.model)
         load_weights(teacher, self.checkpoint)
         return teacher.to(get_device()).eval().requires_grad_(False)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Take the HR images out of the batch; the student does not see them."""
         if 'hr_inputs' not in data_batch:
             raise ValueError(
@@ -102,9 +90,7 @@ class DistillationHook(Hook):
         if kwargs.get('mode') == 'loss':
             self.student_taps.start()
 
-    def _after_forward(
-        self, student: nn.Module, args: tuple, kwargs: dict, losses: dict
-    ) -> dict | None:
+    def _after_forward(self, student: nn.Module, args: tuple, kwargs: dict, losses: dict) -> dict | None:
         if kwargs.get('mode') != 'loss':
             return None
         counts = self.student_taps.counts()
@@ -115,16 +101,9 @@ class DistillationHook(Hook):
         wanted = self.teacher_taps.stop()
         with torch.autocast(images.device.type, enabled=False):
             distilled = {
-                name: loss(
-                    *(
-                        {kind: taps[f'{name}.{kind}'] for kind in loss.taps}
-                        for taps in (seen, wanted)
-                    )
-                )
+                name: loss(*({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, wanted)))
                 for name, loss in self.losses.items()
             }
         if taken := distilled.keys() & losses.keys():
-            raise ValueError(
-                f'the student already has losses named {sorted(taken)}; rename the distillation losses'
-            )
+            raise ValueError(f'the student already has losses named {sorted(taken)}; rename the distillation losses')
         return {**losses, **distilled}

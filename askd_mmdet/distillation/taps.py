@@ -1,7 +1,7 @@
 """Taps: the outputs of chosen modules, collected while a model runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from fnmatch import filter as match
 from functools import partial
@@ -31,9 +31,7 @@ class Taps:
         self.matched = {}
         self.outputs = None
         modules = dict(model.named_modules())
-        checkpointed = [
-            f'{name}.' for name, module in modules.items() if getattr(module, 'with_cp', False)
-        ]
+        checkpointed = [f'{name}.' for name, module in modules.items() if getattr(module, 'with_cp', False)]
         for kind, pattern in patterns.items():
             names = match(modules, pattern)
             if not names:
@@ -80,10 +78,8 @@ class Taps:
             ValueError: When the model ends with other numbers of outputs.
         """
         self.start(stop_at)
-        try:
+        with suppress(_AllTapped):
             yield
-        except _AllTapped:
-            pass
         if self.counts() != stop_at:
             raise ValueError(
                 f'the taps do not fire equally often: {self.counts()} outputs of the {self.owner} stand against '

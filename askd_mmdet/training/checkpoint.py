@@ -42,16 +42,15 @@ def read_checkpoint(path: str | Path, map_location='cpu') -> dict:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(
-            f'no checkpoint at {path}; check the path (work_dirs/ is relative to {Path.cwd()})'
-        )
+        raise FileNotFoundError(f'no checkpoint at {path}; check the path (work_dirs/ is relative to {Path.cwd()})')
     try:
         with torch.serialization.safe_globals(_TRUSTED):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, KeyError, AttributeError, TypeError) as error:
+        reason = str(error).split('WeightsUnpickler error: ')[-1].strip() or type(error).__name__
         raise ValueError(
             f'{path} is not a checkpoint that can be read safely: it is damaged, or holds objects other than tensors '
-            f'and plain data ({str(error).splitlines()[0]}). Save it again as a plain state dict where you trust it'
+            f'and plain data ({reason.splitlines()[0]}). Save it again as a plain state dict where you trust it'
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path} holds a {type(checkpoint).__name__}, expected a dict of weights')
@@ -72,9 +71,7 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str 
     """
     own = model.state_dict()
     # A counter that older files lack and that no forward pass in eval mode reads.
-    missing = [
-        name for name in own if name not in weights and not name.endswith('num_batches_tracked')
-    ]
+    missing = [name for name in own if name not in weights and not name.endswith('num_batches_tracked')]
     unexpected = [name for name in weights if name not in own]
     misfits = [
         f'{name} {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}'

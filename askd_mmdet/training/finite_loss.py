@@ -17,9 +17,7 @@ class FiniteLossHook(Hook):
 
     priority = 'ABOVE_NORMAL'
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         if isfinite(outputs['loss']):
             return
         bad = {name: float(value) for name, value in outputs.items() if not isfinite(value)}

@@ -11,12 +11,8 @@ from mmengine.config import Config, DictAction
 def common_parser(description: str) -> argparse.ArgumentParser:
     """The options that MMEngine users expect of every tool that takes a config."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        'config', help='config file, e.g. configs/detection/tinaface_r50-bn-cbam_widerface.py'
-    )
-    parser.add_argument(
-        '--work-dir', help='where logs and checkpoints go (default: work_dirs/<config name>)'
-    )
+    parser.add_argument('config', help='config file, e.g. configs/detection/tinaface_r50-bn-cbam_widerface.py')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<config name>)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -29,9 +25,7 @@ def common_parser(description: str) -> argparse.ArgumentParser:
         default='none',
         help='how the processes of a distributed run are started (torchrun: pytorch); without a GPU it runs on gloo',
     )
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help='set by the launcher'
-    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
     return parser
 
 
@@ -51,7 +45,5 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         # MMEngine's launchers need a GPU; a process group that is already there they take as it is.
         torch.distributed.init_process_group('gloo')
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
-        )
+        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     return cfg

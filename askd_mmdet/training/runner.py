@@ -33,25 +33,19 @@ class SafeRunner(Runner):
                 if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
             ]
             if not steps:
-                self.logger.info(
-                    f'No checkpoint in {self.work_dir} to resume from: training starts anew.'
-                )
+                self.logger.info(f'No checkpoint in {self.work_dir} to resume from: training starts anew.')
                 return
             self._load_from = max(steps)[1]
         super().load_or_resume()
 
-    def load_checkpoint(
-        self, filename, map_location='cpu', strict=True, revise_keys=((r'^module.', ''),)
-    ):
+    def load_checkpoint(self, filename, map_location='cpu', strict=True, revise_keys=((r'^module.', ''),)):
         """Load all weights of a checkpoint (path or URL), or none.
 
         Raises:
             FileNotFoundError, ValueError: See :func:`askd_mmdet.training.checkpoint.load_weights`.
         """
         model = self.model.module if is_model_wrapper(self.model) else self.model
-        check_weights(
-            model, weights_of(CheckpointLoader.load_checkpoint(filename, 'cpu')), filename
-        )
+        check_weights(model, weights_of(CheckpointLoader.load_checkpoint(filename, 'cpu')), filename)
         return super().load_checkpoint(filename, map_location, revise_keys=list(revise_keys))
 
     @master_only

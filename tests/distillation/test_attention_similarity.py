@@ -50,19 +50,14 @@ def layers(seed, shapes=((2, 6, 1, 1), (2, 5, 1, 1)), spatial=((2, 1, 4, 4), (2,
 
 def rho(kind, i, activation):
     return np.mean(
-        [
-            cosine(activation(s.ravel()), activation(t.ravel()))
-            for s, t in zip(layers(0)[kind][i], layers(1)[kind][i])
-        ]
+        [cosine(activation(s.ravel()), activation(t.ravel())) for s, t in zip(layers(0)[kind][i], layers(1)[kind][i])]
     )
 
 
 @pytest.mark.parametrize('mode, activation', [('raw', np.asarray), ('sigmoid', expit)])
 def test_equation_8(mode, activation):
     loss = AttentionSimilarityLoss(maps=mode, weight=5.0)
-    expected = sum(
-        (rho('spatial', i, activation) + rho('channel', i, activation)) / 2 for i in range(2)
-    )
+    expected = sum((rho('spatial', i, activation) + rho('channel', i, activation)) / 2 for i in range(2))
     assert loss(layers(0), layers(1)).item() == pytest.approx(5 * expected, rel=1e-5)
 
 
@@ -71,16 +66,12 @@ def test_one_kind_of_map_alone(kind):
     other = {'channel': 'spatial', 'spatial': 'channel'}[kind]
     loss = AttentionSimilarityLoss(**{other: None}, weight=1.0)
     assert list(loss.taps) == [kind]
-    assert loss(layers(0), layers(1)).item() == pytest.approx(
-        sum(rho(kind, i, np.asarray) for i in range(2)), rel=1e-5
-    )
+    assert loss(layers(0), layers(1)).item() == pytest.approx(sum(rho(kind, i, np.asarray) for i in range(2)), rel=1e-5)
 
 
 def test_half_precision_maps_are_compared_in_float32():
     generator = torch.Generator().manual_seed(0)
-    student, teacher = (
-        torch.randn(1, 1, 100, 100, generator=generator).bfloat16() for _ in range(2)
-    )
+    student, teacher = (torch.randn(1, 1, 100, 100, generator=generator).bfloat16() for _ in range(2))
     truth = cosine(student.double().numpy().ravel(), teacher.double().numpy().ravel())
     result = attention_similarity(student, teacher)
     assert result.dtype == torch.float32

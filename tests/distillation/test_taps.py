@@ -12,9 +12,7 @@ PATTERNS = dict(channel='*.channel_attention', spatial='*.spatial_attention')
 
 
 def network():
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3), CBAM(4), nn.Conv2d(4, 6, 3), CBAM(6), nn.Conv2d(6, 2, 3)
-    )
+    return nn.Sequential(nn.Conv2d(3, 4, 3), CBAM(4), nn.Conv2d(4, 6, 3), CBAM(6), nn.Conv2d(6, 2, 3))
 
 
 def test_outputs_come_in_running_order_and_only_while_recording():
@@ -33,9 +31,7 @@ def test_the_teacher_stops_at_the_last_tap():
     model = network()
     calls = []
     for layer in model:
-        layer.register_forward_hook(
-            lambda module, inputs, output: calls.append(type(module).__name__)
-        )
+        layer.register_forward_hook(lambda module, inputs, output: calls.append(type(module).__name__))
     taps = Taps(model, PATTERNS, 'teacher')
     with taps.recording(stop_at=dict(channel=2, spatial=2)):
         model(torch.randn(1, 3, 12, 12))
@@ -53,9 +49,7 @@ def test_a_module_that_puts_out_several_tensors_gives_them_all():
 
 
 def test_taps_that_match_nothing_are_refused_with_similar_names():
-    with pytest.raises(
-        ValueError, match=r"channel='\*\.chanel_attention' matches no module of the student"
-    ) as error:
+    with pytest.raises(ValueError, match=r"channel='\*\.chanel_attention' matches no module of the student") as error:
         Taps(network(), dict(channel='*.chanel_attention'), 'student')
     assert 'channel_attention' in str(error.value).split('similar names')[1]
 

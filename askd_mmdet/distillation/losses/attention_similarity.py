@@ -32,8 +32,7 @@ def attention_similarity(student_map: Tensor, teacher_map: Tensor) -> Tensor:
             f'{tuple(teacher_map.shape)}; both networks must be of one size and see images of one size'
         )
     student_map, teacher_map = (
-        m.flatten(1).to(torch.promote_types(m.dtype, torch.float32))
-        for m in (student_map, teacher_map)
+        m.flatten(1).to(torch.promote_types(m.dtype, torch.float32)) for m in (student_map, teacher_map)
     )
     return (1 - F.cosine_similarity(student_map, teacher_map)).mean()
 
@@ -63,18 +62,12 @@ class AttentionSimilarityLoss(DistillationLoss):
         maps: str = 'raw',
         weight: float = 5.0,
     ):
-        super().__init__(
-            {kind: tap for kind, tap in (('channel', channel), ('spatial', spatial)) if tap}, weight
-        )
+        super().__init__({kind: tap for kind, tap in (('channel', channel), ('spatial', spatial)) if tap}, weight)
         if maps not in ('raw', 'sigmoid'):
-            raise ValueError(
-                f"AttentionSimilarityLoss: maps must be 'raw' or 'sigmoid', got {maps!r}"
-            )
+            raise ValueError(f"AttentionSimilarityLoss: maps must be 'raw' or 'sigmoid', got {maps!r}")
         self.activation = torch.sigmoid if maps == 'sigmoid' else lambda x: x
 
-    def distance(
-        self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]
-    ) -> Tensor:
+    def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
         return sum(
             attention_similarity(self.activation(s.float()), self.activation(t.float()))
             for kind in self.taps

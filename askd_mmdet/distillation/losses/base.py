@@ -22,9 +22,7 @@ class DistillationLoss(nn.Module, metaclass=ABCMeta):
     def __init__(self, taps: dict[str, str], weight: float):
         super().__init__()
         if not taps:
-            raise ValueError(
-                f'{type(self).__name__} has no taps: at least one pattern must be given'
-            )
+            raise ValueError(f'{type(self).__name__} has no taps: at least one pattern must be given')
         if weight < 0:
             raise ValueError(f'{type(self).__name__} needs a weight >= 0, got {weight}')
         self.taps = taps
@@ -35,7 +33,5 @@ class DistillationLoss(nn.Module, metaclass=ABCMeta):
         return self.weight * self.distance(student, teacher)
 
     @abstractmethod
-    def distance(
-        self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]
-    ) -> Tensor:
+    def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
         """The unweighted scalar distance, differentiable with respect to the student's tensors."""

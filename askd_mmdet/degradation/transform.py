@@ -1,0 +1,135 @@
+"""The transform that degrades a sample and keeps its HR twin aligned (sec. 3.1)."""
+
+import copy
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, Compose
+from mmengine.registry import TRANSFORMS
+
+from .low_resolution import check_settings, low_resolution
+
+
+@TRANSFORMS.register_module()
+class LowResolution(BaseTransform):
+    """Degrade the image, then run all further transforms, on request for its HR twin as well.
+
+    With `keep_hr` the further transforms run twice, from the same state of the random generators
+    of Python, NumPy and torch (CPU): both pictures get the same crops, flips and distortions, and
+    a run with `keep_hr` draws the same numbers as one without. The twins stay together because
+    every transform after this one must be among `transforms`.
+
+    Args:
+        transforms: All further transforms, ending with the packing one (`PackDetInputs`,
+            `PackInputs`). They must draw their random numbers from the three generators above.
+        ratio: HR size over LR size, >= 1; from a sequence, one is drawn for every image.
+        size: Instead of `ratio`, the LR size in pixels, see `low_resolution`.
+        sigma: Blur in LR pixels, see `low_resolution`.
+        recipe: `'paper'` or `'authors'`, see `low_resolution`.
+        keep_hr: Whether the packed sample gets the key `hr_inputs`: what `inputs` (C, H, W) would
+            be without the degradation.
+
+    Raises:
+        ValueError: When built, if a setting is out of its range or the last transform is not a
+            packing one; when called, if there is no image yet.
+        RuntimeError: When called, if the transforms treated the two pictures differently.
+
+    Example:
+        >>> import numpy as np
+        >>> class PackImage:
+        ...     def __call__(self, results):
+        ...         return dict(inputs=torch.from_numpy(results['img']))
+        >>> degrade = LowResolution([PackImage()], ratio=2, keep_hr=True)
+        >>> sample = degrade(dict(img=np.float32([[0, 0, 8, 8]] * 2)))
+        >>> sample['hr_inputs'][0], sample['inputs'][0].diff() > 0
+        (tensor([0., 0., 8., 8.]), tensor([True, True, True]))
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence,
+        ratio: float | Sequence[float] | None = None,
+        size: int | tuple[int, int] | None = None,
+        sigma: float = 0.5,
+        recipe: str = 'paper',
+        keep_hr: bool = False,
+    ):
+        self.ratios = ratio if isinstance(ratio, Sequence) else [ratio]
+        if not self.ratios:
+            raise ValueError('found ratio=[], expected a number or at least one number to draw')
+        for ratio in self.ratios:
+            check_settings(ratio, size, sigma, recipe)
+        self.size = size
+        self.sigma = sigma
+        self.recipe = recipe
+        self.keep_hr = keep_hr
+        self.pipeline = Compose(transforms)
+        self.names = [type(transform).__name__ for transform in self.pipeline]
+        if not self.names or not self.names[-1].startswith('Pack'):
+            raise ValueError(
+                f'found transforms={self.names} in LowResolution, expected all further transforms, '
+                f'ending with the packing one: a transform outside would see only one picture of '
+                f'the pair, so put every later transform into `transforms`, ending with '
+                f'PackDetInputs or PackInputs'
+            )
+
+    def transform(self, results: dict) -> dict | None:
+        """Degrade `results['img']` (H, W) or (H, W, C) and pack; None where a transform skips."""
+        if 'img' not in results:
+            raise ValueError(
+                f"found no 'img' among {sorted(results)}, expected an image: "
+                f'put LoadImageFromFile before LowResolution in the pipeline'
+            )
+        # a fixed ratio draws nothing, so the later transforms draw as they would without us
+        ratio = random.choice(self.ratios) if len(self.ratios) > 1 else self.ratios[0]
+        if self.keep_hr:
+            states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+            hr = self.pipeline(copy.deepcopy(results))
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
+
+        results['img'] = low_resolution(results['img'], ratio, self.size, sigma=self.sigma, recipe=self.recipe)
+        lr = self.pipeline(results)
+        if not self.keep_hr or lr is None:
+            return lr
+        if hr is None:
+            return None
+        self._check_alike(_geometry(hr), _geometry(lr))
+        lr['hr_inputs'] = hr['inputs']
+        return lr
+
+    def _check_alike(self, hr, lr):
+        for key in hr | lr:
+            if not np.array_equal(hr.get(key), lr.get(key)):
+                raise RuntimeError(
+                    f'found {key} {hr.get(key)} in the HR and {lr.get(key)} in the LR picture of '
+                    f'{lr.get("img_path", "a sample")}, expected the same in both: one of the '
+                    f'transforms {self.names} keeps a state, looks at the pixels, or draws from a '
+                    f'random generator of its own; replace it or put it before LowResolution'
+                )
+
+
+def find_low_resolution(pipeline) -> LowResolution | None:
+    """The `LowResolution` of a pipeline (a `Compose`), or None; it tells whether HR is kept.
+
+    Example:
+        >>> from mmengine.dataset import Compose
+        >>> find_low_resolution(Compose([])) is None
+        True
+    """
+    return next((step for step in pipeline.transforms if isinstance(step, LowResolution)), None)
+
+
+def _geometry(packed):
+    """What must be equal in both pictures of a pair, by name."""
+    geometry = {'shape': tuple(packed['inputs'].shape)}
+    sample = packed.get('data_samples')
+    if sample is not None:
+        geometry |= sample.metainfo
+        if 'bboxes' in sample.get('gt_instances', ()):
+            boxes = sample.gt_instances.bboxes
+            geometry['gt_instances.bboxes'] = getattr(boxes, 'tensor', boxes)
+    return geometry

@@ -1,0 +1,5 @@
+"""Small data sets in the layouts of real ones, made from pictures that scikit-image brings."""
+
+from askd_mmdet.toy.wider_face import make_wider_face
+
+__all__ = ['make_wider_face']

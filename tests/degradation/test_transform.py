@@ -1,0 +1,271 @@
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.dataset import Compose
+from mmengine.registry import TRANSFORMS, DefaultScope
+from mmengine.structures import BaseDataElement
+from skimage import data
+
+from askd_mmdet.degradation import LowResolution, find_low_resolution, low_resolution
+
+PICTURES = [getattr(data, name)() for name in ('astronaut', 'chelsea', 'coffee')]
+
+GEOMETRY = [
+    dict(type='RandomCrop', crop_type='relative_range', crop_size=(0.5, 0.5)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomResize', scale=[(64, 64), (96, 96)], keep_ratio=False),
+]
+ALL_RANDOM = [*GEOMETRY, dict(type='PhotoMetricDistortion'), dict(type='PackDetInputs')]
+
+
+@pytest.fixture(autouse=True)
+def detection_scope():
+    import mmdet.datasets.transforms  # noqa: F401  registers the transforms
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
+
+def seed(number):
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def random_states():
+    return random.getstate(), np.random.get_state()[1:], torch.get_rng_state().numpy()
+
+
+def loaded(index=0, dtype=np.uint8):
+    """What the loading transforms leave; the boxes cover the middle, so every crop meets them."""
+    image = PICTURES[index].astype(dtype)
+    height, width = image.shape[:2]
+    boxes = np.float32([[0.3, 0.3, 0.6, 0.7], [0.45, 0.2, 0.7, 0.6]]) * ([width, height] * 2)
+    return dict(
+        img=image,
+        img_path=f'{index}.png',
+        img_id=index,
+        img_shape=(height, width),
+        ori_shape=(height, width),
+        gt_bboxes=HorizontalBoxes(boxes, dtype=torch.float32),
+        gt_bboxes_labels=np.array([0, 0]),
+        gt_ignore_flags=np.array([False, False]),
+    )
+
+
+def build(transforms=ALL_RANDOM, **settings):
+    return TRANSFORMS.build(dict(type='LowResolution', transforms=transforms, **settings))
+
+
+def assert_same_sample(one, other):
+    assert torch.equal(one['inputs'], other['inputs'])
+    one, other = one['data_samples'], other['data_samples']
+    assert one.metainfo == other.metainfo
+    assert torch.equal(one.gt_instances.bboxes.tensor, other.gt_instances.bboxes.tensor)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+def test_twins_get_identical_random_transforms(dtype):
+    transform = build(ratio=1, keep_hr=True)
+    samples = []
+    for number in range(30):
+        seed(number)
+        samples.append(transform(loaded(number % 3, dtype)))
+        assert torch.equal(samples[-1]['inputs'], samples[-1]['hr_inputs'])
+    assert {sample['data_samples'].flip for sample in samples} == {True, False}
+    assert len({tuple(sample['inputs'].shape) for sample in samples}) > 5
+    assert len({sample['inputs'].sum().item() for sample in samples}) == 30
+
+
+@pytest.mark.parametrize(
+    'setting',
+    [dict(ratio=4), dict(size=24), dict(ratio=8, sigma=2.0), dict(ratio=4, recipe='authors')],
+)
+def test_each_twin_equals_the_plain_pipeline_on_its_picture(setting):
+    transform = build(**setting, keep_hr=True)
+    plain = Compose(ALL_RANDOM)
+    for number in range(6):
+        seed(number)
+        pair = transform(loaded(number % 3))
+
+        seed(number)
+        hr = plain(loaded(number % 3))
+        degraded = loaded(number % 3)
+        degraded['img'] = low_resolution(degraded['img'], **setting)
+        seed(number)
+        lr = plain(degraded)
+
+        assert torch.equal(pair['hr_inputs'], hr['inputs'])
+        assert_same_sample(pair, lr)
+        assert not torch.equal(pair['hr_inputs'], pair['inputs'])
+
+
+@pytest.mark.parametrize('ratio', [4, [2, 4, 8]])
+def test_keeping_hr_changes_no_random_number_of_an_epoch(ratio):
+    epochs, states = [], []
+    for keep_hr in (False, True):
+        transform = build(ratio=ratio, keep_hr=keep_hr)
+        seed(0)
+        epochs.append([transform(loaded(index % 3)) for index in range(24)])
+        states.append(random_states())
+    for plain, distilled in zip(*epochs):
+        assert_same_sample(plain, distilled)
+        assert set(distilled) - set(plain) == {'hr_inputs'}
+    np.testing.assert_equal(*states)
+
+
+def test_a_fixed_ratio_draws_nothing_and_a_list_every_ratio():
+    before = random_states()
+    build([dict(type='PackDetInputs')], ratio=4, keep_hr=True)(loaded())
+    np.testing.assert_equal(random_states(), before)
+
+    transform = build([dict(type='PackDetInputs')], ratio=[2, 4, 8])
+    truth = [low_resolution(PICTURES[1], ratio).transpose(2, 0, 1) for ratio in (2, 4, 8)]
+    drawn = []
+    seed(0)
+    for _ in range(40):
+        inputs = transform(loaded(1))['inputs'].numpy()
+        drawn.append([np.array_equal(inputs, picture) for picture in truth])
+    assert np.array(drawn).sum() == 40  # each sample is one of the three
+    assert np.array(drawn).any(axis=0).all()  # each of the three occurs
+
+
+def test_the_hr_twin_leaves_nothing_in_the_lr_sample():
+    class SpoilInPlace:
+        def __call__(self, results):
+            results['img'] //= 2
+            results['gt_bboxes'].rescale_((2.0, 2.0))
+            results['gt_bboxes_labels'] += 1
+            return results
+
+    transform = build([SpoilInPlace(), dict(type='PackDetInputs')], ratio=1, keep_hr=True)
+    start = loaded()
+    sample = transform(copy.deepcopy(start))
+    instances = sample['data_samples'].gt_instances
+    assert torch.equal(instances.bboxes.tensor, start['gt_bboxes'].tensor * 2)
+    assert instances.labels.tolist() == [1, 1]
+    halved = torch.from_numpy(start['img'] // 2).permute(2, 0, 1)
+    assert torch.equal(sample['inputs'], halved) and torch.equal(sample['hr_inputs'], halved)
+
+
+@pytest.mark.parametrize('draw', [random.random, np.random.rand, lambda: torch.rand(()).item()])
+def test_twins_draw_the_same_from_every_generator(draw):
+    class Brighten:
+        def __call__(self, results):
+            results['img'] = results['img'] + np.float32(draw())
+            return results
+
+    transform = build([Brighten(), dict(type='PackDetInputs')], ratio=1, keep_hr=True)
+    one, other = transform(loaded()), transform(loaded())
+    assert torch.equal(one['inputs'], one['hr_inputs'])
+    assert not torch.equal(one['inputs'], other['inputs'])
+
+
+class Alternate:
+    """A transform that treats every second picture differently."""
+
+    def __init__(self, change):
+        self.change = change
+        self.calls = 0
+
+    def __call__(self, results):
+        self.calls += 1
+        return self.change(results) if self.calls % 2 == 0 else results
+
+
+def crop(results):
+    results['img'] = results['img'][:-1]
+    return results
+
+
+def mark_flip(results):
+    return results | dict(flip=True)
+
+
+def move_boxes(results):
+    results['gt_bboxes'].translate_((1, 0))
+    return results
+
+
+@pytest.mark.parametrize(
+    'change, found',
+    [
+        (crop, r'shape \(3, 512, 512\) in the HR and \(3, 511, 512\) in the LR picture of 0.png'),
+        (mark_flip, 'flip None in the HR and True in the LR'),
+        (move_boxes, r'gt_instances\.bboxes tensor'),
+    ],
+)
+def test_twins_treated_differently_are_refused(change, found):
+    transforms = [Alternate(change), dict(type='PackDetInputs', meta_keys=('img_path', 'flip'))]
+    transform = build(transforms, ratio=4, keep_hr=True)
+    with pytest.raises(RuntimeError, match=rf"found {found}[\s\S]*\['Alternate', 'PackDetInputs'\]"):
+        transform(loaded())
+    assert build([Alternate(change), dict(type='PackDetInputs')], ratio=4)(loaded())
+
+
+@pytest.mark.parametrize('skipped', ['both', 'hr', 'lr'])
+def test_a_skipped_twin_skips_the_sample(skipped):
+    class SkipOne:
+        calls = 0
+
+        def __call__(self, results):
+            self.calls += 1
+            now = {1: 'hr', 2: 'lr'}[self.calls]
+            return None if skipped in (now, 'both') else results
+
+    transform = build([SkipOne(), dict(type='PackDetInputs')], ratio=4, keep_hr=True)
+    assert transform(loaded()) is None
+
+
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(transforms=[]), r'transforms=\[\] in LowResolution'),
+        (dict(transforms=GEOMETRY), 'see only one picture of the pair.*ending with PackDetInputs'),
+        (dict(ratio=None), 'exactly one of the two'),
+        (dict(size=24), 'ratio=4 and size=24, expected exactly one'),
+        (dict(ratio=[]), r'ratio=\[\]'),
+        (dict(ratio=[2, 0.5]), 'ratio=0.5, expected at least 1'),
+        (dict(recipe='bicubic'), "recipe='bicubic', expected 'paper' or 'authors'"),
+    ],
+)
+def test_wrong_settings_fail_when_built(settings, message):
+    with pytest.raises(ValueError, match=message):
+        LowResolution(**dict(transforms=[dict(type='PackDetInputs')], ratio=4) | settings)
+
+
+def test_an_image_must_be_loaded_first():
+    with pytest.raises(ValueError, match=r"found no 'img' among.*img_path.*LoadImageFromFile before"):
+        build(ratio=4)(dict(img_path='0.png'))
+
+
+def test_find_low_resolution():
+    transform = build(ratio=4)
+    assert find_low_resolution(Compose([dict(type='LoadImageFromFile'), transform])) is transform
+    assert find_low_resolution(Compose([dict(type='LoadImageFromFile')])) is None
+
+
+def test_a_classification_pipeline_keeps_the_pair():
+    pytest.importorskip('mmpretrain.datasets')
+    transforms = [
+        dict(type='RandomResizedCrop', scale=64),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='ColorJitter', brightness=0.4, contrast=0.4),
+        dict(type='RandomErasing', erase_prob=0.5, mode='rand'),
+        dict(type='PackInputs'),
+    ]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        transform = build(transforms, ratio=1, keep_hr=True)
+        plain = Compose(transforms)
+    for number in range(10):
+        seed(number)
+        sample = transform(dict(img=PICTURES[0].copy(), gt_label=3))
+        seed(number)
+        expected = plain(dict(img=PICTURES[0].copy(), gt_label=3))
+        assert isinstance(sample['data_samples'], BaseDataElement)
+        assert torch.equal(sample['inputs'], sample['hr_inputs'])
+        assert torch.equal(sample['inputs'], expected['inputs'])
