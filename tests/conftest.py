@@ -20,3 +20,13 @@ def real_wider_face():
     if not folder.is_dir():
         pytest.skip(f'no real WIDER FACE data in {folder} (set ASKD_REAL_DATA to have this test)')
     return folder
+
+
+@pytest.fixture(scope='session')
+def toy_data(tmp_path_factory):
+    """A toy WIDER FACE of eight training and four validation pictures."""
+    from askd_mmdet.toy import make_wider_face
+
+    folder = tmp_path_factory.mktemp('toy') / 'wider_face'
+    make_wider_face(folder, train_images=8, val_images=4, size=(96, 96), without_faces=0)
+    return folder

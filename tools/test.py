@@ -7,18 +7,10 @@ from askd_mmdet.training.launch import common_parser, read_config
 
 def parse_args():
     parser = common_parser(__doc__)
-    parser.add_argument(
-        'checkpoint', help='weights of the detector, e.g. work_dirs/<config name>/epoch_630.pth'
-    )
-    parser.add_argument(
-        '--submission-dir', help="write the detections in WIDER FACE's submission format here"
-    )
-    parser.add_argument(
-        '--show-dir', help='draw detections and ground truth into pictures below this folder'
-    )
-    parser.add_argument(
-        '--score', type=float, default=0.3, help='draw detections from this score on (default: 0.3)'
-    )
+    parser.add_argument('checkpoint', help='weights of the detector, e.g. work_dirs/<config name>/epoch_630.pth')
+    parser.add_argument('--submission-dir', help="write the detections in WIDER FACE's submission format here")
+    parser.add_argument('--show-dir', help='draw detections and ground truth into pictures below this folder')
+    parser.add_argument('--score', type=float, default=0.3, help='draw detections from this score on (default: 0.3)')
     return parser.parse_args()
 
 
@@ -29,9 +21,7 @@ def main():
     if args.submission_dir:
         cfg.test_evaluator.submission_dir = args.submission_dir
     if args.show_dir:
-        cfg.default_hooks.visualization.update(
-            draw=True, interval=1, test_out_dir=args.show_dir, score_thr=args.score
-        )
+        cfg.default_hooks.visualization.update(draw=True, interval=1, test_out_dir=args.show_dir, score_thr=args.score)
     RUNNERS.build(cfg).test()
 
 

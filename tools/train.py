@@ -14,9 +14,7 @@ def parse_args():
         const='auto',
         help='continue from the newest checkpoint of the work directory, or from the one named',
     )
-    parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision (needs a GPU)'
-    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',

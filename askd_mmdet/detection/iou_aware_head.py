@@ -97,9 +97,7 @@ class IoUAwareRetinaHead(RetinaHead):
         iou = bbox_overlaps(boxes, bbox_targets.reshape(-1, 4)[positive], is_aligned=True)
         iou_pred = iou_pred.permute(0, 2, 3, 1).reshape(-1)[positive]
         # Without positives the sum is 0 and keeps the branch in the graph, as DDP wants.
-        loss_iou = (
-            self.loss_iou(iou_pred, iou, avg_factor=avg_factor) if len(positive) else iou_pred.sum()
-        )
+        loss_iou = self.loss_iou(iou_pred, iou, avg_factor=avg_factor) if len(positive) else iou_pred.sum()
         return loss_cls, (loss_bbox, loss_iou)
 
     def predict_by_feat(
@@ -120,9 +118,7 @@ class IoUAwareRetinaHead(RetinaHead):
             logits, [pred.float() for pred in bbox_preds], batch_img_metas=batch_img_metas, **kwargs
         )
 
-    def _bbox_post_process(
-        self, results, cfg, rescale=False, with_nms=True, img_meta=None
-    ) -> InstanceData:
+    def _bbox_post_process(self, results, cfg, rescale=False, with_nms=True, img_meta=None) -> InstanceData:
         width, height = get_box_wh(results.bboxes)
         results = results[(width * height).sqrt() >= cfg.min_box_side]
         results = super()._bbox_post_process(results, cfg, rescale, with_nms, img_meta)
@@ -146,6 +142,4 @@ def fuse_scores(cls_logit: Tensor, iou_logit: Tensor, alpha: float) -> Tensor:
         >>> fuse_scores(torch.tensor(0.0), torch.tensor(0.0), 0.4).item()  # (1/2)^0.8 * (1/2)^1.2
         0.25
     """
-    return (
-        2 * alpha * logsigmoid(cls_logit.float()) + 2 * (1 - alpha) * logsigmoid(iou_logit.float())
-    ).exp()
+    return (2 * alpha * logsigmoid(cls_logit.float()) + 2 * (1 - alpha) * logsigmoid(iou_logit.float())).exp()

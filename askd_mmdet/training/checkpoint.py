@@ -15,7 +15,7 @@ from torch import nn
 
 def _statistics_method(owner: type, name: str):
     """The one use of `getattr` in MMEngine's checkpoints: the methods of its log buffers."""
-    if owner is not HistoryBuffer or name not in HistoryBuffer._statistics_methods:
+    if owner is not HistoryBuffer or name not in ('mean', 'max', 'min', 'current'):
         raise UnpicklingError(f'refused: getattr({owner!r}, {name!r})')
     return getattr(owner, name)
 

@@ -18,9 +18,9 @@ class FiniteLossHook(Hook):
     priority = 'ABOVE_NORMAL'
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
-        if isfinite(outputs['loss']):
+        if isfinite(outputs['loss'].item()):
             return
-        bad = {name: float(value) for name, value in outputs.items() if not isfinite(value)}
+        bad = {name: value.item() for name, value in outputs.items() if not isfinite(value.item())}
         images = [getattr(sample, 'img_path', '?') for sample in data_batch.get('data_samples', [])]
         raise FloatingPointError(
             f'the loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {bad}; images: {images}; '

@@ -13,6 +13,7 @@ model = dict(
     ),
     test_cfg=dict(min_face_height=4, nms_pre=500, max_per_img=100),
 )
+_base_.model.backbone.plugins[0].cfg.reduction = 4
 _base_.model.neck[0].update(in_channels=[64, 128, 256, 512], out_channels=64, num_outs=4)
 _base_.model.neck[1].channels = 64
 

@@ -53,9 +53,7 @@ def test_modules_hand_out_raw_maps_whose_sigmoid_is_the_paper_s():
     ):
         raw = module(x)
         assert raw.min() < 0  # a sigmoid could not be
-        np.testing.assert_allclose(
-            raw.sigmoid().detach().numpy().squeeze(), truth(module, x[0].numpy()), atol=1e-6
-        )
+        np.testing.assert_allclose(raw.sigmoid().detach().numpy().squeeze(), truth(module, x[0].numpy()), atol=1e-6)
 
 
 def test_an_even_kernel_is_refused():
@@ -79,12 +77,8 @@ def test_mmdet_resnet_takes_it_after_every_3x3_convolution(dcn):
 
     seen = {}
     for i, block in enumerate(blocks):
-        block.cbam.register_forward_hook(
-            lambda module, inputs, output, i=i: seen.update({i: (inputs[0], output)})
-        )
-        block.conv3.register_forward_hook(
-            lambda module, inputs, output, i=i: seen.update({('conv3', i): inputs[0]})
-        )
+        block.cbam.register_forward_hook(lambda module, inputs, output, i=i: seen.update({i: (inputs[0], output)}))
+        block.conv3.register_forward_hook(lambda module, inputs, output, i=i: seen.update({('conv3', i): inputs[0]}))
     sum(out.mean() for out in backbone(torch.randn(1, 3, 128, 128))).backward()
     for i, block in enumerate(blocks):
         before, after = seen[i]

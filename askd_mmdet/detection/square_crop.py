@@ -1,0 +1,80 @@
+"""TinaFace's crop: a square of a random size that shows at least one face."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class SquareCrop(BaseTransform):
+    """Crop a square of random side and place in which the centre of at least one face lies.
+
+    Side and place are drawn anew until a face is inside (250 times in TinaFace); should that
+    never happen, the square is placed around a face drawn at random. Ignored faces, and those with
+    their centre outside the image, do not count. An image in which no face counts takes any square.
+    A box stays when its centre is inside; it is then translated and clipped.
+
+    All tries are drawn at once from NumPy's global generator, so an image takes as many random
+    numbers whatever it shows (but for a face to place the square around).
+
+    Required and modified keys: img (H, W, ...), img_shape, gt_bboxes (HorizontalBoxes, (N, 4)),
+    gt_bboxes_labels (N,), gt_ignore_flags (N,).
+
+    Args:
+        scales: Sides to draw from, as a part of the image's shorter side, each in (0, 1].
+        tries: How many squares are drawn at most.
+
+    Raises:
+        ValueError: When built, if a scale is out of range or there is no scale or no try.
+    """
+
+    def __init__(self, scales: Sequence[float] = (0.3, 0.45, 0.6, 0.8, 1.0), tries: int = 250):
+        if not scales or not all(0 < scale <= 1 for scale in scales):
+            raise ValueError(f'found scales={scales}, expected at least one, each above 0 and at most 1')
+        if tries < 1:
+            raise ValueError(f'found tries={tries}, expected at least 1')
+        self.scales = scales
+        self.tries = tries
+
+    def transform(self, results: dict) -> dict:
+        """Crop the image and its boxes."""
+        image, boxes, ignored = results['img'], results['gt_bboxes'], results['gt_ignore_flags']
+        size = np.array(image.shape[1::-1])
+        centres = boxes.centers.numpy()
+        corner, side = self._draw(size, centres[~ignored])
+        left, top = corner
+
+        keep = _inside(centres, corner, side)
+        boxes = boxes[keep]
+        boxes.translate_((-left, -top))
+        boxes.clip_((side, side))
+        results['img'] = image[top : top + side, left : left + side]
+        results['img_shape'] = (side, side)
+        results['gt_bboxes'] = boxes
+        results['gt_bboxes_labels'] = results['gt_bboxes_labels'][keep]
+        results['gt_ignore_flags'] = ignored[keep]
+        return results
+
+    def _draw(self, size, centres):
+        """The left top corner (x, y) and the side of the square, given the image's width and height."""
+        centres = centres[_inside(centres, 0, size)]
+        sides = np.rint(np.random.choice(self.scales, self.tries) * size.min()).clip(1).astype(int)
+        corners = np.random.randint(0, size - sides[:, None] + 1)
+        hits = _inside(centres, corners[:, None], sides[:, None, None]).any(1)
+        if hits.any() or not len(centres):
+            first = hits.argmax()
+            return corners[first], int(sides[first])
+        side = int(sides[0])
+        pixel = centres[np.random.randint(len(centres))].astype(int)
+        corner = np.random.randint((pixel - side + 1).clip(0), np.minimum(pixel, size - side) + 1)
+        return corner, side
+
+    def __repr__(self):
+        return f'{type(self).__name__}(scales={self.scales}, tries={self.tries})'
+
+
+def _inside(points, corner, side):
+    """Which points (..., 2) are inside the square at a left top corner; its right and bottom are outside."""
+    return ((corner <= points) & (points < corner + side)).all(-1)

@@ -1,0 +1,102 @@
+"""WIDER FACE's submission format: a text file `event/stem.txt` for every image.
+
+Its lines are the name of the image, the number of detections, and for each of them x, y, width,
+height (pixels) and score.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+LAYOUT = """\
+<submission>/
+  0--Parade/
+    0_Parade_marchingband_1_465.txt
+    ...
+  1--Handshaking/
+    ..."""
+
+_COLUMNS = 5
+# Nine digits bring every float32 back as it was, so files score as the detections they hold.
+_LINE = ' '.join(['%.9g'] * _COLUMNS) + '\n'
+
+
+def write_detections(folder: str | Path, name: str, boxes: np.ndarray, scores: np.ndarray) -> None:
+    """Write the file of an image. An interrupted write leaves no file, or the one that was there.
+
+    Args:
+        folder: The submission.
+        name: `event/stem` of the image.
+        boxes: (N, 4), x, y, width, height in pixels.
+        scores: (N,).
+    """
+    path = Path(folder, f'{name}.txt')
+    rows = np.column_stack([boxes, scores])
+    lines = _LINE * len(rows) % tuple(rows.ravel().tolist())
+    replace_text(path, f'{path.stem}\n{len(rows)}\n{lines}')
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing, and its folders where they are missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes may hold the same image.
+    part = path.with_name(f'{path.name}.{os.getpid()}.part')
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def read_detections(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the file of an image. What its first line says does not matter.
+
+    Returns:
+        Boxes as x, y, width, height in pixels, float64, (N, 4), and scores, float64, (N,).
+
+    Raises:
+        ValueError: When the count is wrong, or a line is not five finite numbers.
+    """
+    # A damaged byte makes its line wrong instead of the file unreadable.
+    lines = Path(path).read_text(encoding='utf-8', errors='replace').rstrip().split('\n')
+    count = lines[1].strip() if len(lines) > 1 else 'the end of the file'
+    rows = lines[2:]
+    if count != str(len(rows)):
+        raise ValueError(
+            f'{path}:2: found {count!r}, expected {len(rows)}, the number of lines that follow: '
+            'name, count, and "x y width height score" for each detection'
+        )
+    if not rows:
+        return np.zeros((0, 4)), np.zeros(0)
+    try:
+        table = np.loadtxt(rows, comments=None, ndmin=2)
+    except ValueError:
+        table = np.zeros(0)
+    if table.shape != (len(rows), _COLUMNS) or not np.isfinite(table).all():
+        number, row = next((i, row) for i, row in enumerate(rows, 3) if not _is_detection(row))
+        raise ValueError(
+            f'{path}:{number}: found {row!r}, expected five finite numbers, "x y width height score"; '
+            'write this file again'
+        )
+    return table[:, :4], table[:, 4]
+
+
+def _is_detection(row):
+    try:
+        return np.isfinite(np.array(row.split(), np.float64)).tolist() == [True] * _COLUMNS
+    except ValueError:
+        return False
+
+
+def iterate_submission(folder: str | Path) -> Iterator[tuple[str, Path]]:
+    """The images of a submission in the order of their names: `event/stem` and file.
+
+    Raises:
+        FileNotFoundError: When no event folder with a text file is there.
+    """
+    paths = sorted(Path(folder).glob('*/*.txt'))
+    if not paths:
+        flat = len(list(Path(folder).glob('*.txt')))
+        found = f'{flat} text files outside of event folders' if flat else 'no text files'
+        raise FileNotFoundError(f'{folder} has {found}; a submission should lie as\n{LAYOUT}')
+    for path in paths:
+        yield f'{path.parent.name}/{path.stem}', path

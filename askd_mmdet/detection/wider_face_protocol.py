@@ -1,0 +1,261 @@
+"""The official WIDER FACE protocol: average precision on the easy, medium and hard faces (table 5)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.io import loadmat
+
+SETTINGS = ('easy', 'medium', 'hard')
+IOU_THRESHOLD = 0.5
+_COUNT = 1000
+# The official evaluator's very floats, so that a score on a threshold falls on the same side of it.
+_THRESHOLDS = 1 - np.arange(1, _COUNT + 1) / _COUNT
+# Overlaps that are held at once (float64, so 8 MiB for each of a few temporary arrays).
+_CHUNK = 2**20
+# Images that are counted at once.
+_IMAGES = 64
+
+
+class Faces(NamedTuple):
+    """The ground truth of an image.
+
+    Attributes:
+        boxes: float64, (N, 4), x, y, width, height in pixels; some have no width or height.
+        kept: bool, (N, 3), which faces count in the easy, medium and hard setting.
+    """
+
+    boxes: np.ndarray
+    kept: np.ndarray
+
+
+class Matches(NamedTuple):
+    """What the protocol needs to know of the detections in an image: nine bytes for each.
+
+    Attributes:
+        scores: float64, (N,).
+        flags: uint8, (N,), bit i: counts as a proposal in setting i, bit 3 + i: finds a face in it.
+    """
+
+    scores: np.ndarray
+    flags: np.ndarray
+
+
+def load_ground_truth(folder: str | Path) -> dict[str, Faces]:
+    """Read the .mat files of the official `eval_tools/ground_truth`.
+
+    Args:
+        folder: Where wider_face_val.mat and wider_{easy,medium,hard}_val.mat are.
+
+    Returns:
+        The faces of every image, by its name `event/stem`, in the order of the files.
+
+    Raises:
+        FileNotFoundError: When one of the four files is missing.
+        ValueError: When a file cannot be read, or the files do not fit together.
+    """
+    folder = Path(folder)
+    paths = [folder / f'wider_{subset}_val.mat' for subset in ('face', *SETTINGS)]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f'{folder} has no {", ".join(missing)}; ground_truth should be the folder '
+            'eval_tools/ground_truth of the WIDER FACE download (eval_tools.zip)'
+        )
+    (names, boxes), *subsets = (
+        _read_mat(path, key) for path, key in zip(paths, ('face_bbx_list', *['gt_list'] * len(SETTINGS)))
+    )
+    if names is None:
+        raise ValueError(f'{paths[0]} has no event_list and file_list; unpack eval_tools.zip again')
+
+    boxes = [np.asarray(box, np.float64).reshape(-1, 4) for box in boxes]
+    kept = [np.zeros((len(box), len(SETTINGS)), bool) for box in boxes]
+    for setting, (path, (subset_names, indices)) in enumerate(zip(paths[1:], subsets)):
+        # Toy and cut-down ground truths may leave the names out; then the order has to be right.
+        if len(indices) != len(names) or subset_names not in (None, names):
+            raise ValueError(
+                f'{path} lists {len(indices)} images and {paths[0]} {len(names)}, or other ones, or '
+                'in another order; take all four files from one download'
+            )
+        for name, faces, chosen in zip(names, kept, indices):
+            # 1-based, as Matlab counts; an image none of whose faces counts has 0x0 or 0x1 of them.
+            chosen = chosen.ravel().astype(np.int64) - 1
+            if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(faces):
+                raise ValueError(
+                    f'{path}: {name} keeps face {chosen.min() + 1} to {chosen.max() + 1}, but {paths[0]} '
+                    f'has faces 1 to {len(faces)} there; take all four files from one download'
+                )
+            faces[chosen, setting] = True
+    return {name: Faces(*faces) for name, *faces in zip(names, boxes, kept)}
+
+
+def _read_mat(path, key):
+    """The names of the images, or None where the file has none, and the arrays under `key`."""
+    try:
+        mat = loadmat(path, variable_names=['event_list', 'file_list', key])
+        arrays = [array for event in mat[key][:, 0] for array in event[:, 0]]
+        if 'file_list' not in mat:
+            return None, arrays
+        events = zip(mat['event_list'][:, 0], mat['file_list'][:, 0])
+        return [f'{event.item()}/{stem.item()}' for event, stems in events for stem in stems[:, 0]], arrays
+    except Exception as error:  # of loadmat for a damaged file, or of another structure
+        raise ValueError(
+            f'{path} is no ground truth of WIDER FACE ({error!r}); unpack eval_tools.zip again'
+        ) from error
+
+
+def match_detections(
+    boxes: np.ndarray, scores: np.ndarray, faces: np.ndarray, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match the detections of an image to its faces, best score first.
+
+    A detection belongs to the face of highest IoU, the first of equals, when that is 0.5 or more.
+    It is a hit when that face counts and no better detection belongs to it. It is a proposal unless
+    its face is ignored. In an image without a face nothing is either, as the official evaluator
+    leaves such an image out.
+
+    Args:
+        boxes: Detections, (N, 4), x, y, width, height in pixels.
+        scores: (N,).
+        faces: (M, 4), x, y, width, height in pixels.
+        kept: bool, (M, S), which faces count in each of S settings.
+
+    Returns:
+        Which detections are proposals and which are hits: bool, (N, S) each.
+    """
+    count, settings = len(boxes), kept.shape[1]
+    if not (count and len(faces)):
+        return np.zeros((count, settings), bool), np.zeros((count, settings), bool)
+    face, overlap = _best_faces(boxes, faces)
+    matched = overlap >= IOU_THRESHOLD
+    counted = kept[face]
+
+    order = np.argsort(-scores, kind='stable')
+    order = order[matched[order]]
+    first = np.zeros(count, bool)
+    first[order[np.unique(face[order], return_index=True)[1]]] = True
+    return counted | ~matched[:, None], counted & first[:, None]
+
+
+def _best_faces(boxes, faces):
+    """For every box the face of highest IoU, and that IoU, int and float64 (N,).
+
+    Pixels count as in the official evaluator: a box covers the one at its right and lower end too.
+    """
+    left, top, width, height = np.ascontiguousarray(faces.T)
+    right, bottom = left + width, top + height
+    area = (width + 1) * (height + 1)
+    best, overlap = np.empty(len(boxes), np.intp), np.empty(len(boxes))
+    step = max(1, _CHUNK // len(faces))
+    for start in range(0, len(boxes), step):
+        chunk = slice(start, start + step)
+        x, y, w, h = boxes[chunk].T[..., None]
+        inner_width = np.minimum(x + w, right) - np.maximum(x, left) + 1
+        inner_height = np.minimum(y + h, bottom) - np.maximum(y, top) + 1
+        inner = inner_width.clip(0) * inner_height.clip(0)
+        # Boxes of negative size overlap nothing, though their union may be 0.
+        iou = np.divide(inner, (w + 1) * (h + 1) + area - inner, out=np.zeros_like(inner), where=inner > 0)
+        best[chunk] = iou.argmax(1)
+        overlap[chunk] = iou.max(1)
+    return best, overlap
+
+
+def match_image(ground_truth: dict[str, Faces], name: str, boxes: np.ndarray, scores: np.ndarray) -> Matches:
+    """Match the detections of an image of the ground truth, see :func:`match_detections`.
+
+    Args:
+        ground_truth: See :func:`load_ground_truth`.
+        name: `event/stem`.
+        boxes: (N, 4), x, y, width, height in pixels.
+        scores: (N,), any finite numbers.
+
+    Raises:
+        ValueError: When the ground truth has no such image, or a score is not finite.
+    """
+    if name not in ground_truth:
+        raise ValueError(
+            f'{name} is not among the {len(ground_truth)} images of the ground truth; '
+            'evaluate the split that the ground truth belongs to (the official one: val)'
+        )
+    boxes, scores = np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f'{name}: {np.count_nonzero(~np.isfinite(scores))} of {len(scores)} scores are NaN or infinite; '
+            'the detector has diverged or divides by 0'
+        )
+    proposals, hits = match_detections(boxes, scores, *ground_truth[name])
+    return Matches(scores, np.packbits(np.hstack([proposals, hits]), axis=1, bitorder='little')[:, 0])
+
+
+@dataclass
+class WiderFaceScore:
+    """Average precision of detections that come image by image, of which no box is kept.
+
+    The time is linear in the number of detections but for sorting them within their image.
+
+    >>> face = np.array([[10.0, 10.0, 20.0, 20.0]])
+    >>> score = WiderFaceScore({'0--Parade/a': Faces(face, np.array([[False, True, True]]))})
+    >>> score.add('0--Parade/a', face, [0.9])
+    >>> score.average_precision()
+    {'easy': 0.0, 'medium': 1.0, 'hard': 1.0}
+
+    Attributes:
+        ground_truth: See :func:`load_ground_truth`.
+        images: Matches of every image that has come so far, by its name.
+    """
+
+    ground_truth: dict[str, Faces]
+    images: dict[str, Matches] = field(default_factory=dict)
+
+    def add(self, name: str, boxes: np.ndarray, scores: np.ndarray) -> None:
+        """Take the detections of an image; see :func:`match_image` for arguments and errors."""
+        self.images[name] = match_image(self.ground_truth, name, boxes, scores)
+
+    @property
+    def missing(self) -> list[str]:
+        """Images of the ground truth that have not come."""
+        return [name for name in self.ground_truth if name not in self.images]
+
+    def average_precision(self) -> dict[str, float]:
+        """AP in [0, 1] of the easy, medium and hard setting; 0 where a setting has no face.
+
+        The scores are first stretched to [0, 1] over all images (all to 1 where they are equal).
+        Faces in images that have not come are missed.
+        """
+        faces = np.sum([faces.kept.sum(0) for faces in self.ground_truth.values()], axis=0)
+        proposals, hits = np.split(self._counts(), 2, axis=1)
+        # No proposal has no precision, and no face no recall: both are taken as 0.
+        precision = hits / proposals.clip(1)
+        recall = hits / np.clip(faces, 1, None)
+        curves = zip(SETTINGS, recall.T, precision.T)
+        return {setting: average_precision(*curve) for setting, *curve in curves}
+
+    def _counts(self):
+        """Detections with each flag at every threshold: int64, (1000, 6)."""
+        histogram = np.zeros((_COUNT, 64), np.int64)
+        images = [matches for matches in self.images.values() if len(matches.scores)]
+        lowest = min((scores.min() for scores, _ in images), default=0)
+        highest = max((scores.max() for scores, _ in images), default=0)
+        for start in range(0, len(images), _IMAGES):
+            scores, flags = map(np.concatenate, zip(*images[start : start + _IMAGES]))
+            scores = (scores - lowest) / (highest - lowest) if highest > lowest else np.ones_like(scores)
+            # The first threshold that the score reaches.
+            reached = _COUNT - np.searchsorted(_THRESHOLDS[::-1], scores, side='right')
+            histogram += np.bincount(64 * reached + flags, minlength=histogram.size).reshape(histogram.shape)
+        bits = np.unpackbits(np.arange(64, dtype=np.uint8)[:, None], axis=1, count=6, bitorder='little')
+        return (histogram @ bits).cumsum(0)
+
+
+def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
+    """Area under the envelope of a precision-recall curve, at all its points (PASCAL VOC 2010).
+
+    Args:
+        recall: (N,), in [0, 1], ascending.
+        precision: (N,), in [0, 1].
+
+    >>> average_precision(np.array([0.5, 0.5, 1.0]), np.array([1.0, 0.5, 0.75]))
+    0.875
+    """
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0) * envelope))

@@ -1,0 +1,208 @@
+"""The check of a download against toy downloads that are damaged in known ways, and against real pictures."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+from askd_mmdet.detection.wider_face_dataset import LAYOUT
+from askd_mmdet.toy import make_wider_face
+
+VAL = 'wider_face_split/wider_face_val_bbx_gt.txt'
+GROUND_TRUTH = 'eval_tools/ground_truth'
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('toy') / 'wider_face'
+    return folder, make_wider_face(folder, train_images=5, val_images=12, faces_per_image=(1, 3), without_faces=0.2)
+
+
+@pytest.fixture
+def download(toy, tmp_path):
+    """A download of one's own, to damage."""
+    return shutil.copytree(toy[0], tmp_path / 'wider_face')
+
+
+@pytest.fixture
+def check(root, tmp_path, monkeypatch, capsys):
+    """Runs the tool in this process; returns its exit status, output and --json report."""
+    monkeypatch.syspath_prepend(str(root / 'tools'))
+    from check_wider_face import main
+
+    def run(*arguments):
+        report = tmp_path / 'report.json'
+        status = main([*map(str, arguments), '--workers', '2', '--json', str(report)])
+        return status, capsys.readouterr().out, json.loads(report.read_text())
+
+    return run
+
+
+def pictures(download, split='val'):
+    return sorted((download / f'WIDER_{split}/images').glob('*/*.jpg'))
+
+
+def test_a_complete_download_is_well(toy, check):
+    folder, counts = toy
+    status, output, report = check(folder)
+    assert status == 0 and 'All is well.' in output
+    for split in ('train', 'val'):
+        images, faces = counts[f'{split}_images'], counts[f'{split}_faces']
+        assert f'{split}: {images} images, {faces} faces' in output
+        assert (report[split]['images'], report[split]['faces']) == (images, faces)
+        assert report[split]['problems'] == {}
+    assert report['train']['notes'] == ['5 images; the official download has 12880']
+    assert report['val']['notes'] == ['12 images; the official download has 3226']
+
+
+def test_damaged_pictures_are_named(download, check):
+    missing, empty, text, truncated, cut_header, *_ = pictures(download)
+    missing.unlink()
+    empty.write_bytes(b'')
+    text.write_text('<html>404</html>')
+    truncated.write_bytes(truncated.read_bytes()[:-300])
+    cut_header.write_bytes(cut_header.read_bytes()[:100])
+    status, output, report = check(download)
+    assert status == 1 and 'Problems found' in output
+    found = {kind: [line.split(': ')[0] for line in lines] for kind, lines in report['val']['problems'].items()}
+    assert found['missing pictures'] == [str(missing)]
+    assert set(found['unreadable pictures']) == set(map(str, (empty, text, truncated, cut_header)))
+    assert report['train']['problems'] == {}
+
+    _, _, report = check(download, '--fast')
+    fast = [line.split(': ')[0] for line in report['val']['problems']['unreadable pictures']]
+    assert set(fast) == set(map(str, (empty, text, cut_header)))
+    assert check(download, '--split', 'train')[0] == 0
+
+
+def test_long_lists_are_cut_but_not_in_the_report(download, check):
+    for path in pictures(download)[:8]:
+        path.unlink()
+    _, output, report = check(download, '--split', 'val', '--show', 3)
+    assert '8 missing pictures:' in output and '... and 5 more' in output
+    assert sum(line.endswith('.jpg') for line in output.splitlines()) == 3
+    assert len(report['val']['problems']['missing pictures']) == 8
+
+
+@pytest.mark.parametrize(
+    'missing',
+    ['WIDER_val/images', VAL, f'{GROUND_TRUTH}/wider_face_val.mat', f'{GROUND_TRUTH}/wider_hard_val.mat', GROUND_TRUTH],
+)
+def test_missing_parts_are_named_and_the_layout_shown(download, check, missing):
+    lost = download / missing
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    status, output, report = check(download)
+    assert status == 1 and LAYOUT in output
+    absent = report['val']['problems'].pop('missing files and folders')
+    assert len(absent) == (4 if missing == GROUND_TRUTH else 1)
+    assert all(path.startswith(str(lost)) for path in absent)
+    assert report['val']['problems'] == {} and report['train']['problems'] == {}
+
+
+def test_a_malformed_annotation_is_named(download, check):
+    path = download / VAL
+    path.write_text(path.read_text().rsplit('\n', 3)[0] + '\n1 2 3')
+    status, _, report = check(download)
+    assert status == 1
+    assert [line.split(': ')[0].rsplit(':', 1)[0] for line in report['val']['problems']['malformed annotation']] == [
+        str(path)
+    ]
+
+
+def test_odd_boxes_are_noted_and_no_problem(download, check):
+    # Pictures of 160x160 pixels.
+    rows = ['0 0 160 160', '150 10 11 5', '10 -1 5 5', '10 156 5 5', '9 9 0 4', '9 9 4 0', '9 9 -2 4']
+    name = pictures(download, 'train')[0].relative_to(download / 'WIDER_train/images')
+    lines = [str(name), str(len(rows)), *(f'{row} 0 0 0 0 0 0' for row in rows)]
+    (download / 'wider_face_split/wider_face_train_bbx_gt.txt').write_text('\n'.join(lines))
+    status, _, report = check(download, '--split', 'train')
+    assert status == 0
+    assert report['train']['notes'][1:] == [
+        '3 faces without width or height, which the data set leaves out',
+        '3 faces that reach outside their pictures',
+    ]
+
+
+def test_ground_truth_that_does_not_fit_is_named(download, check):
+    kind = 'ground truth that does not fit the annotation'
+    path = download / GROUND_TRUTH / 'wider_face_val.mat'
+    truth = loadmat(path)
+    event, other_event = (cell.item() for cell in truth['event_list'][:2, 0])
+    names, other_names = truth['file_list'][:2, 0]
+    renamed, other = names[0, 0].item(), other_names[0, 0].item()
+    faces = np.count_nonzero(truth['face_bbx_list'][1, 0][0, 0].any(1))
+    names[0, 0] = 'another'
+    truth['face_bbx_list'][1, 0][0, 0] = np.ones((faces + 1, 4))
+    savemat(path, {key: value for key, value in truth.items() if key[0] != '_'})
+    status, _, report = check(download, '--split', 'val')
+    assert status == 1
+    lines = report['val']['problems'][kind]
+    assert len(lines) == 3
+    for name, difference in [
+        (f'{event}/another', r'\d+, in the annotation: no such image'),
+        (f'{event}/{renamed}', r'no such image, in the annotation: \d+'),
+        (f'{other_event}/{other}', f'{faces + 1}, in the annotation: {faces}'),
+    ]:
+        assert any(re.fullmatch(f'{path}: {name}.jpg: faces: {difference}', line) for line in lines)
+
+
+def test_a_subset_of_other_images_is_named(download, check):
+    path = download / GROUND_TRUTH / 'wider_hard_val.mat'
+    savemat(path, dict(gt_list=loadmat(path)['gt_list'][:-1]))
+    _, _, report = check(download, '--split', 'val')
+    assert report['val']['problems'] == {
+        'ground truth that does not fit the annotation': [f'{path}: 11 images, in the annotation: 12']
+    }
+
+
+@pytest.mark.parametrize('name', ['wider_face_val.mat', 'wider_easy_val.mat'])
+@pytest.mark.parametrize('damage', [b'', b'no MATLAB file', None])
+def test_unreadable_ground_truth_is_named(download, check, name, damage):
+    path = download / GROUND_TRUTH / name
+    path.write_bytes(path.read_bytes()[:2000] if damage is None else damage)
+    status, _, report = check(download, '--split', 'val')
+    (line,) = report['val']['problems']['ground truth that does not fit the annotation']
+    assert status == 1 and line.startswith(f'{path}: unreadable: ')
+
+
+def test_real_pictures(real_wider_face, tmp_path, check):
+    sample, folder = real_wider_face / 'sample', tmp_path / 'wider_face'
+    for link, target in [
+        ('WIDER_val/images', 'images'),
+        (VAL, 'wider_face_val_bbx_gt.txt'),
+        (GROUND_TRUTH, 'ground_truth'),
+    ]:
+        (folder / link).parent.mkdir(parents=True)
+        (folder / link).symlink_to(sample / target)
+    status, output, report = check(folder, '--split', 'val')
+    assert status == 0, output
+    mat = loadmat(sample / 'ground_truth/wider_face_val.mat')
+    boxes = [faces.item() for event in mat['face_bbx_list'][:, 0] for faces in event]
+    assert report['val']['images'] == len(boxes)
+    assert report['val']['faces'] == sum(map(len, boxes))
+
+
+def test_the_tool(root, toy, tmp_path):
+    def run(*arguments):
+        command = [sys.executable, root / 'tools/check_wider_face.py', *arguments]
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+    done = run(toy[0])
+    assert done.returncode == 0, done.stderr
+    assert 'All is well.' in done.stdout and 'ETA' in done.stderr
+    usage = run(tmp_path / 'nowhere')
+    assert usage.returncode == 2 and 'nowhere is not a folder' in usage.stderr and LAYOUT in usage.stderr
+
+
+@pytest.mark.parametrize('arguments', [['.', '--split', 'test'], ['.', '--workers', '0'], []])
+def test_usage_errors(root, monkeypatch, arguments):
+    monkeypatch.syspath_prepend(str(root / 'tools'))
+    from check_wider_face import main
+
+    with pytest.raises(SystemExit, match='2'):
+        main(arguments)

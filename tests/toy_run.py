@@ -1,0 +1,42 @@
+"""The toy experiments, shrunk until a run takes a second."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+HR, BASE, ASKD = (f'tinaface_r50-bn-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
+
+
+def toy_options(data, **options):
+    """Settings that put a toy config on a small data set, for `--cfg-options` or `merge_from_dict`."""
+    loaders = {}
+    for split in ('train', 'val', 'test'):
+        loaders[f'{split}_dataloader.dataset.data_root'] = str(data)
+        loaders[f'{split}_dataloader.num_workers'] = 0
+        loaders[f'{split}_dataloader.batch_size'] = 2
+    return {
+        **loaders,
+        'val_evaluator.ground_truth': f'{data}/eval_tools/ground_truth',
+        'test_evaluator.ground_truth': f'{data}/eval_tools/ground_truth',
+        'train_cfg.max_epochs': 2,
+        'train_cfg.val_begin': 10,
+        'log_level': 'WARNING',
+        **options,
+    }
+
+
+def toy_config(name, data, work_dir, teacher=None, **options):
+    """A toy config on a small data set; `teacher` is the checkpoint to distil from."""
+    cfg = Config.fromfile(ROOT / f'configs/toy/{name}.py')
+    cfg.merge_from_dict(toy_options(data, **options))
+    cfg.train_dataloader.dataset.pipeline[-1].transforms[3].scale = (64, 64)
+    cfg.work_dir = str(work_dir)
+    if teacher:
+        distillation(cfg).update(teacher=str(ROOT / f'configs/toy/{HR}.py'), checkpoint=str(teacher))
+    return cfg
+
+
+def distillation(cfg):
+    """The config of the distillation hook."""
+    return next(hook for hook in cfg.custom_hooks if hook.type == 'DistillationHook')

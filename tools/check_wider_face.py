@@ -1,0 +1,181 @@
+"""Say what is missing or damaged in a WIDER FACE download, and how the files should lie."""
+
+import argparse
+import json
+import os
+import sys
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mmengine.utils import track_parallel_progress
+from PIL import Image
+from scipy.io import loadmat
+
+from askd_mmdet.detection.wider_face_dataset import LAYOUT, read_annotations
+
+OFFICIAL_IMAGES = dict(train=12_880, val=3_226)
+SUBSETS = ('face', 'easy', 'medium', 'hard')
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='The files should lie as\n\n'
+        f'{LAYOUT}\n\n'
+        'from WIDER_train.zip, WIDER_val.zip, wider_face_split.zip and eval_tools.zip, all to be had at\n'
+        'http://shuoyang1213.me/WIDERFACE. The exit status is 0 when all is well, 1 when something is\n'
+        'missing or damaged, and 2 when the command line is wrong.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('data_root', type=Path, help='folder of the download')
+    parser.add_argument(
+        '--split', nargs='+', choices=list(OFFICIAL_IMAGES), default=list(OFFICIAL_IMAGES), help='default: both'
+    )
+    parser.add_argument('--fast', action='store_true', help='read only the header of each picture: misses truncation')
+    parser.add_argument(
+        '--workers', type=int, default=os.cpu_count(), metavar='N', help='processes that read (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--show', type=int, default=5, metavar='N', help='how many of each problem to print (default: 5)'
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write everything that was found to FILE')
+    return parser
+
+
+def check_picture(path: Path, fast: bool) -> tuple[tuple[int, int] | None, str]:
+    """The size (width, height) of a picture in pixels, or None and what is wrong with it."""
+    try:
+        with Image.open(path) as picture:
+            if not fast:
+                picture.load()
+            return picture.size, ''
+    except FileNotFoundError:
+        return None, 'missing'
+    except Exception as error:  # whatever Pillow stumbles over, training does too
+        return None, f'unreadable: {error}'
+
+
+def check_pictures(folder: Path, images: list, fast: bool, workers: int) -> tuple[dict[str, list[str]], int]:
+    """What is wrong with the pictures of an annotation, by kind, and how many faces reach outside theirs."""
+    paths = [folder / name for name, _, _ in images]
+    print(f'reading {len(paths)} pictures in {folder}', file=sys.stderr)
+    found = track_parallel_progress(partial(check_picture, fast=fast), paths, workers, chunksize=8, file=sys.stderr)
+    problems, outside = defaultdict(list), 0
+    for path, (_, boxes, _), (size, complaint) in zip(paths, images, found):
+        if size:
+            outside += int(((boxes[:, :2] < 0) | (boxes[:, :2] + boxes[:, 2:] > size)).any(1).sum())
+        else:
+            kind, _, reason = complaint.partition(': ')
+            problems[f'{kind} pictures'].append(f'{path}{reason and ": " + reason}')
+    return problems, outside
+
+
+def compare_ground_truth(paths: list[Path], images: list) -> list[str]:
+    """Where the protocol's .mat files (all faces, then the subsets) do not fit the images of the annotation."""
+    expected = {name: count_faces(boxes) for name, boxes, _ in images}
+    differences = []
+    for path in paths:
+        try:
+            truth = loadmat(path)
+            if path != paths[0]:
+                # A subset says for every image which of the faces count.
+                count = sum(map(len, truth['gt_list'][:, 0]))
+                if count != len(images):
+                    differences.append(f'{path}: {count} images, in the annotation: {len(images)}')
+                continue
+            cells = zip(*(truth[key][:, 0] for key in ('event_list', 'file_list', 'face_bbx_list')))
+            found = {
+                f'{event.item()}/{name.item()}.jpg': count_faces(boxes)
+                for event, names, faces in cells
+                for name, boxes in zip(names[:, 0], faces[:, 0])
+            }
+        except Exception as error:  # of loadmat for a damaged file, or of another structure
+            differences.append(f'{path}: unreadable: {error!r}')
+            continue
+        for name in sorted(found.keys() | expected.keys()):
+            here, there = found.get(name, 'no such image'), expected.get(name, 'no such image')
+            if here != there:
+                differences.append(f'{path}: {name}: faces: {here}, in the annotation: {there}')
+    return differences
+
+
+def count_faces(boxes: np.ndarray) -> int:
+    """The number of boxes (N, 4) but for the zeros which in a .mat file stand for no face."""
+    return int(boxes.any(1).sum())
+
+
+def check_split(root: Path, split: str, fast: bool, workers: int) -> dict:
+    """All there is to say about a split, 'train' or 'val'.
+
+    Returns:
+        `problems`, by kind what is missing or damaged; `notes`, what is odd and harms nothing; and the
+        numbers of `images` and `faces`, where the annotation can be read.
+    """
+    folder = root / f'WIDER_{split}/images'
+    annotation = root / f'wider_face_split/wider_face_{split}_bbx_gt.txt'
+    ground_truth = [root / f'eval_tools/ground_truth/wider_{name}_val.mat' for name in SUBSETS if split == 'val']
+    absent = [str(path) for path in (folder, annotation, *ground_truth) if not path.exists()]
+    problems = {'missing files and folders': absent} if absent else {}
+    report = dict(problems=problems, notes=[])
+    if not annotation.exists():
+        return report
+    try:
+        images = read_annotations(annotation)
+    except ValueError as error:
+        problems['malformed annotation'] = [str(error)]
+        return report
+
+    boxes = np.concatenate([np.empty((0, 4)), *(boxes for _, boxes, _ in images)])
+    report.update(images=len(images), faces=len(boxes))
+    if len(images) != OFFICIAL_IMAGES[split]:
+        report['notes'].append(f'{len(images)} images; the official download has {OFFICIAL_IMAGES[split]}')
+    if without_size := int((boxes[:, 2:] <= 0).any(1).sum()):
+        report['notes'].append(f'{without_size} faces without width or height, which the data set leaves out')
+    if folder.exists():
+        found, outside = check_pictures(folder, images, fast, workers)
+        problems.update(found)
+        if outside:
+            report['notes'].append(f'{outside} faces that reach outside their pictures')
+    if all(path.exists() for path in ground_truth):
+        differences = compare_ground_truth(ground_truth, images)
+        if differences:
+            problems['ground truth that does not fit the annotation'] = differences
+    return report
+
+
+def describe(split: str, report: dict, show: int) -> str:
+    """The report of a split in words, with the first `show` of each problem."""
+    lines = [f'{split}: {report.get("images", "?")} images, {report.get("faces", "?")} faces']
+    lines += [f'  note: {note}' for note in report['notes']]
+    for kind, found in report['problems'].items():
+        lines.append(f'  {len(found)} {kind}:')
+        lines += [f'    {line}' for line in found[:show]]
+        if len(found) > show:
+            lines.append(f'    ... and {len(found) - show} more (--json lists all)')
+    return '\n'.join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if not args.data_root.is_dir():
+        parser.error(f'{args.data_root} is not a folder; expected\n{LAYOUT}')
+    if args.workers < 1:
+        parser.error(f'--workers is {args.workers}, expected at least 1')
+
+    reports = {split: check_split(args.data_root, split, args.fast, args.workers) for split in args.split}
+    for split, report in reports.items():
+        print(describe(split, report, args.show))
+    if args.json:
+        args.json.write_text(json.dumps(reports, indent=2))
+    problems = {kind for report in reports.values() for kind in report['problems']}
+    if 'missing files and folders' in problems:
+        print(f'\nThe files should lie as\n{LAYOUT}')
+    print('\nProblems found: download or unpack again what is named above.' if problems else '\nAll is well.')
+    return bool(problems)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
