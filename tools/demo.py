@@ -6,14 +6,18 @@ Interrupted, it goes on where it stopped when called again. With --data it runs 
 
 import argparse
 import json
+import logging
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
 import numpy as np
 from mmengine.config import Config, DictAction
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
 from askd_mmdet.degradation import low_resolution
 from askd_mmdet.detection.submission import read_detections
@@ -61,11 +65,45 @@ def last_checkpoint(cfg: Config) -> Path:
     return Path(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
 
 
+class Progress(Hook):
+    """One line an epoch, with the time that this training still takes."""
+
+    def before_train(self, runner):
+        self.start, self.first = time.time(), runner.epoch
+
+    def before_train_epoch(self, runner):
+        self.losses = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.losses.append(outputs['loss'].item())
+
+    def after_train_epoch(self, runner):
+        done, left = runner.epoch + 1 - self.first, runner.max_epochs - runner.epoch - 1
+        eta = timedelta(seconds=round((time.time() - self.start) / done * left))
+        print(f'   epoch {runner.epoch + 1:3}/{runner.max_epochs}  loss {np.mean(self.losses):.3f}  ETA {eta}', flush=True)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if batch_idx + 1 == len(runner.test_dataloader):
+            print(f'   {len(runner.test_dataloader.dataset)} pictures', flush=True)
+
+
+def quiet_runner(cfg: Config) -> Runner:
+    """A Runner that logs to a file in its work directory, and on the screen only the lines of :class:`Progress`."""
+    cfg.log_level = 'WARNING'
+    runner = RUNNERS.build(cfg)
+    runner.logger.setLevel(logging.INFO)
+    for handler in runner.logger.handlers:
+        handler.setLevel(logging.INFO if isinstance(handler, logging.FileHandler) else logging.ERROR)
+    runner.register_hook(Progress())
+    return runner
+
+
 def train(name: str, seed: int, args: argparse.Namespace) -> None:
+    """Train a config to its end, from the last epoch that is done."""
     cfg = configure(name, seed, args)
     if not last_checkpoint(cfg).is_file():
         cfg.resume = True
-        RUNNERS.build(cfg).train()
+        quiet_runner(cfg).train()
 
 
 def evaluate(trained: str, evaluated: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
@@ -77,7 +115,7 @@ def evaluate(trained: str, evaluated: str, seed: int, args: argparse.Namespace) 
     if not result.is_file():
         cfg.work_dir = str(folder)
         cfg.test_evaluator.submission_dir = str(folder / 'submission')
-        metrics = RUNNERS.build(cfg).test()
+        metrics = quiet_runner(cfg).test()
         part = result.with_suffix('.part')
         part.write_text(json.dumps(metrics))
         os.replace(part, result)
@@ -139,7 +177,7 @@ def main():
     args = parse_args()
     start = time.time()
     if not args.data.is_dir():
-        make_wider_face(args.data, train_images=TRAIN_IMAGES, val_images=VAL_IMAGES)
+        make_wider_face(args.data, train_images=320, val_images=160)
     stages = [(train, (name,), seed) for seed in args.seeds for name in (HR, BASE, ASKD)]
     stages += [(evaluate, row[2:], seed) for seed in args.seeds for row in ROWS]
     ratio = configure(BASE, 0, args).test_dataloader.dataset.pipeline[-1].ratio

@@ -19,7 +19,7 @@ LAYOUT = """\
     ..."""
 
 _COLUMNS = 5
-# Nine digits bring every float32 back as it was, so files score as the detections they hold.
+# Nine digits tell every float32 from its neighbours, so scores keep their order.
 _LINE = ' '.join(['%.9g'] * _COLUMNS) + '\n'
 
 
@@ -95,8 +95,8 @@ def iterate_submission(folder: str | Path) -> Iterator[tuple[str, Path]]:
     """
     paths = sorted(Path(folder).glob('*/*.txt'))
     if not paths:
-        flat = len(list(Path(folder).glob('*.txt')))
-        found = f'{flat} text files outside of event folders' if flat else 'no text files'
-        raise FileNotFoundError(f'{folder} has {found}; a submission should lie as\n{LAYOUT}')
+        flat = any(Path(folder).glob('*.txt'))
+        found = 'has text files, but none in an event folder' if flat else 'is no folder with text files'
+        raise FileNotFoundError(f'{folder} {found}; a submission should lie as\n{LAYOUT}')
     for path in paths:
         yield f'{path.parent.name}/{path.stem}', path

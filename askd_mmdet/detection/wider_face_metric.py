@@ -7,7 +7,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from askd_mmdet.detection.submission import write_detections
-from askd_mmdet.detection.wider_face_protocol import WiderFaceScore, load_ground_truth, match_image
+from askd_mmdet.detection.wider_face_protocol import Matches, WiderFaceScore, load_ground_truth, match_image
 
 
 @METRICS.register_module()
@@ -27,7 +27,7 @@ class WiderFaceMetric(BaseMetric):
     Raises:
         FileNotFoundError: When a file of the ground truth is missing.
         ValueError: When the ground truth is damaged; in :meth:`process`, when it does not have an
-            image, or when a score is not finite.
+            image, or when a score or box is not finite.
     """
 
     default_prefix = 'wider_face'
@@ -71,7 +71,7 @@ class WiderFaceMetric(BaseMetric):
         Args:
             results: Name and matches of every image. One that comes twice counts once.
         """
-        score = WiderFaceScore(self.ground_truth, dict(results))
+        score = WiderFaceScore(self.ground_truth, {name: Matches(*matches) for name, matches in results})
         if missing := score.missing:
             print_log(
                 f'{len(missing)} of the {len(self.ground_truth)} images of the ground truth were not evaluated, and '

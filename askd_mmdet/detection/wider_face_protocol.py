@@ -100,9 +100,7 @@ def _read_mat(path, key):
         events = zip(mat['event_list'][:, 0], mat['file_list'][:, 0])
         return [f'{event.item()}/{stem.item()}' for event, stems in events for stem in stems[:, 0]], arrays
     except Exception as error:  # of loadmat for a damaged file, or of another structure
-        raise ValueError(
-            f'{path} is no ground truth of WIDER FACE ({error!r}); unpack eval_tools.zip again'
-        ) from error
+        raise ValueError(f'{path} is no ground truth of WIDER FACE ({error!r}); unpack eval_tools.zip again') from error
 
 
 def match_detections(
@@ -155,7 +153,7 @@ def _best_faces(boxes, faces):
         inner_height = np.minimum(y + h, bottom) - np.maximum(y, top) + 1
         inner = inner_width.clip(0) * inner_height.clip(0)
         # Boxes of negative size overlap nothing, though their union may be 0.
-        iou = np.divide(inner, (w + 1) * (h + 1) + area - inner, out=np.zeros_like(inner), where=inner > 0)
+        iou = np.divide(inner, (w + 1) * (h + 1) + area - inner, out=np.zeros(inner.shape), where=inner > 0)
         best[chunk] = iou.argmax(1)
         overlap[chunk] = iou.max(1)
     return best, overlap
@@ -171,17 +169,19 @@ def match_image(ground_truth: dict[str, Faces], name: str, boxes: np.ndarray, sc
         scores: (N,), any finite numbers.
 
     Raises:
-        ValueError: When the ground truth has no such image, or a score is not finite.
+        ValueError: When the ground truth has no such image, or a score or box is not finite.
     """
     if name not in ground_truth:
         raise ValueError(
             f'{name} is not among the {len(ground_truth)} images of the ground truth; '
             'evaluate the split that the ground truth belongs to (the official one: val)'
         )
-    boxes, scores = np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
-    if not np.isfinite(scores).all():
+    # The scores are kept: as a view they would keep a table of boxes, too.
+    boxes, scores = np.asarray(boxes, np.float64), np.array(scores, np.float64)
+    broken = ~(np.isfinite(scores) & np.isfinite(boxes).all(1))
+    if broken.any():
         raise ValueError(
-            f'{name}: {np.count_nonzero(~np.isfinite(scores))} of {len(scores)} scores are NaN or infinite; '
+            f'{name}: {broken.sum()} of {len(scores)} detections have a score or box that is NaN or infinite; '
             'the detector has diverged or divides by 0'
         )
     proposals, hits = match_detections(boxes, scores, *ground_truth[name])

@@ -105,10 +105,15 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     model.load_state_dict(weights, strict=False)
 
 
+def load_from_local(filename: str, map_location=None) -> dict:
+    """:func:`read_checkpoint` under the name that MMEngine's log makes a sentence of."""
+    return read_checkpoint(filename, map_location)
+
+
 def use_safe_loading() -> None:
     """Have MMEngine read every file, downloads too, as data only."""
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    CheckpointLoader.register_scheme('', loader=read_checkpoint, force=True)
+    CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
 
 
 class _LateRemoval:

@@ -1,0 +1,112 @@
+"""The ten experiments of table 5 and their shrunk siblings: what they state, and that they differ in what they should."""
+
+import pytest
+import torch
+from mmcv.cnn import ConvModule
+from mmdet.models import ResNet
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
+
+from askd_mmdet.attention import CBAM
+from tests.toy_run import ASKD, BASE, HR, ROOT
+
+VARIANTS = ('bn', 'gn-dcn')
+EXPERIMENTS = [(v, s) for v in VARIANTS for s in ('', '-16x', '-16x_askd', '-32x', '-32x_askd')]
+
+
+def load(variant, setting=''):
+    return Config.fromfile(ROOT / f'configs/detection/tinaface_r50-{variant}-cbam_widerface{setting}.py')
+
+
+def build(cfg):
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return MODELS.build(cfg.model)
+
+
+def test_there_are_these_and_no_others():
+    names = {path.stem for path in (ROOT / 'configs/detection').glob('*.py')}
+    assert names == {f'tinaface_r50-{v}-cbam_widerface{s}' for v, s in EXPERIMENTS}
+
+
+@pytest.mark.parametrize('variant, setting', EXPERIMENTS)
+def test_an_experiment_differs_from_its_hr_in_ratio_and_distillation_only(variant, setting):
+    cfg, hr = load(variant, setting), load(variant)
+    ratio = int(setting.split('x')[0].lstrip('-') or 1)
+    distilled = setting.endswith('askd')
+    for split in ('train', 'val', 'test'):
+        step = cfg[f'{split}_dataloader'].dataset.pipeline[-1]
+        assert (step.type, step.ratio) == ('LowResolution', ratio)
+        step.ratio = 1
+    assert cfg.train_dataloader.dataset.pipeline[-1].keep_hr == distilled
+    cfg.train_dataloader.dataset.pipeline[-1].keep_hr = False
+    if distilled:
+        hook = cfg.custom_hooks.pop()
+        assert hook.losses == dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0))
+        assert hook.teacher == f'configs/detection/tinaface_r50-{variant}-cbam_widerface.py'
+        assert (ROOT / hook.teacher).is_file()
+        assert hook.checkpoint == f'work_dirs/tinaface_r50-{variant}-cbam_widerface/epoch_630.pth'
+        assert hook.checkpoint.endswith(f'epoch_{cfg.train_cfg.max_epochs}.pth')
+    assert cfg.to_dict() == hr.to_dict()
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_the_network_is_tinaface_with_cbam_after_every_3x3_convolution_of_the_backbone(variant):
+    model = build(load(variant))
+    backbone = model.backbone
+    assert isinstance(backbone, ResNet) and sum(isinstance(m, CBAM) for m in backbone.modules()) == 16
+    norms = {type(m) for m in model.modules() if isinstance(m, (torch.nn.BatchNorm2d, torch.nn.GroupNorm))}
+    assert norms == {torch.nn.BatchNorm2d if variant == 'bn' else torch.nn.GroupNorm}
+    deformable = [name for name, m in model.named_modules() if 'DeformConv' in type(m).__name__]
+    assert len(deformable) == (0 if variant == 'bn' else 9)
+    assert all(name.startswith(('backbone.layer3', 'backbone.layer4')) for name in deformable)
+    assert not backbone.norm_eval and backbone.frozen_stages == -1
+    head = model.bbox_head
+    assert len(head.cls_convs) == len(head.reg_convs) == 4
+    assert all(isinstance(m, ConvModule) and m.norm is not None for m in [*head.cls_convs, *head.reg_convs])
+    assert head.prior_generator.num_base_priors == [3] * 6 and head.prior_generator.strides[0] == (4, 4)
+
+
+def test_the_learning_rate_restarts_every_30_epochs_after_500_iterations_of_warm_up():
+    cfg = load('bn')
+    optimiser = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
+    iterations = 1073  # of an epoch: 12,880 images in batches of 12
+    schedulers = []
+    for scheduler in cfg.param_scheduler:
+        scheduler = scheduler.copy()
+        if scheduler.pop('convert_to_iter_based', False):
+            cls = PARAM_SCHEDULERS.get(scheduler.pop('type'))
+            schedulers.append(cls.build_iter_from_epoch(optimizer=optimiser, epoch_length=iterations, **scheduler))
+        else:
+            schedulers.append(PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimiser)))
+    rates = []
+    for _ in range(iterations * 61):
+        rates.append(optimiser.get_lr()['lr'][0])
+        optimiser.optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[0] == pytest.approx(3.75e-4, rel=1e-3)
+    assert rates[500] == pytest.approx(3.75e-3, rel=1e-3) and max(rates) <= 3.75e-3 + 1e-9
+    for restart in (30, 60):
+        assert rates[restart * iterations] == pytest.approx(3.75e-3, rel=1e-3)
+        assert rates[restart * iterations - 1] == pytest.approx(3.75e-5, rel=1e-2)
+    assert rates[15 * iterations] == pytest.approx((3.75e-3 + 3.75e-5) / 2, rel=1e-2)
+    assert sum(cfg.param_scheduler[0].periods) == cfg.train_cfg.max_epochs == 630
+
+
+def test_the_toy_runs_the_same_classes_as_the_real_experiments():
+    def types(value):
+        if isinstance(value, dict):
+            yield from ([value['type']] if 'type' in value else [])
+            value = list(value.values())
+        if isinstance(value, (list, tuple)):
+            for item in value:
+                yield from types(item)
+
+    for toy, setting in ((HR, ''), (BASE, '-16x'), (ASKD, '-16x_askd')):
+        cfg, real = Config.fromfile(ROOT / f'configs/toy/{toy}.py'), load('bn', setting)
+        for part in ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator', 'custom_hooks', 'train_cfg'):
+            toy_types, real_types = list(types(cfg[part])), list(types(real[part]))
+            if part == 'model':  # the weights of ImageNet are all that is left out
+                real_types.remove('Pretrained')
+            assert toy_types == real_types, part

@@ -1,0 +1,156 @@
+"""tools/train.py, test.py, demo.py and the launchers as users call them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import pytest
+
+from askd_mmdet.training import read_checkpoint
+from tests.toy_run import BASE, HR, ROOT, toy_options
+
+
+def call(tool, *args, **settings):
+    environment = dict(os.environ, **settings.pop('environment', {}))
+    return subprocess.run(
+        [sys.executable, ROOT / 'tools' / tool, *map(str, args)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def succeed(tool, *args):
+    done = call(tool, *args)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def options(data, **more):
+    """Toy settings for a command line."""
+    return ['--cfg-options', *(f'{key}={value}' for key, value in toy_options(data, log_level='INFO', **more).items())]
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py', 'demo.py', 'eval_wider_face.py', 'check_wider_face.py'])
+def test_help_explains_every_option(tool):
+    text = succeed(tool, '--help')
+    options = re.findall(r'^ {2}(--[a-z-]+)', text, re.MULTILINE)
+    assert options
+    for option in options:
+        description = text.split(f'\n  {option}')[1].split('\n  -')[0]
+        assert len(re.sub(r'\s|[A-Z_\[\]{}.]', '', description)) > 8, f'{tool} {option} is not explained'
+
+
+@pytest.mark.parametrize('script, usage', [('dist_train.sh', 'CONFIG GPUS'), ('slurm_test.sh', 'PARTITION JOB_NAME')])
+def test_launchers_say_how_they_are_called(script, usage):
+    done = subprocess.run([ROOT / 'tools' / script], capture_output=True, text=True)
+    assert done.returncode == 2 and usage in done.stdout
+
+
+def test_amp_without_a_gpu_is_a_clear_error():
+    done = call('train.py', f'configs/toy/{HR}.py', '--amp', environment=dict(CUDA_VISIBLE_DEVICES=''))
+    assert done.returncode == 2
+    assert '--amp needs a GPU' in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_a_missing_config_is_named():
+    done = call('train.py', 'configs/nowhere.py')
+    assert done.returncode != 0 and 'no config at configs/nowhere.py' in done.stderr
+
+
+def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
+    """Train with a kill in between, evaluate, and score the submission with the other tool: one number throughout."""
+    command = ['train.py', f'configs/toy/{BASE}.py', '--work-dir', tmp_path, *options(toy_data)]
+    process = subprocess.Popen([sys.executable, ROOT / 'tools' / command[0], *map(str, command[1:])], cwd=ROOT,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not (tmp_path / 'epoch_1.pth').exists() and time.time() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / 'epoch_1.pth').exists()
+    killed_early = not (tmp_path / 'epoch_2.pth').exists()
+
+    log = succeed(*command[:2], '--resume', *command[2:])
+    assert not killed_early or 'resumed epoch: 1, iter: 4' in log
+    assert read_checkpoint(tmp_path / 'epoch_2.pth')['meta']['iter'] == 8
+
+    test = ['test.py', f'configs/toy/{BASE}.py', tmp_path / 'epoch_2.pth', '--work-dir', tmp_path / 'test']
+    extras = ['--submission-dir', tmp_path / 'submission', '--show-dir', 'pictures', '--score', 0.01]
+    succeed(*test, *extras, *options(toy_data, **{'model.test_cfg.score_thr': 0.001}))
+    (scores,) = (tmp_path / 'test').glob('*/*.json')
+    metrics = json.loads(scores.read_text())
+    succeed('eval_wider_face.py', tmp_path / 'submission', '--gt', toy_data / 'eval_tools/ground_truth',
+            '--json', tmp_path / 'ap.json')
+    ap = json.loads((tmp_path / 'ap.json').read_text())
+    for subset in ('easy', 'medium', 'hard'):
+        found = re.search(rf'"{subset}": ([0-9.e-]+)', json.dumps(ap))
+        assert float(found[1]) == pytest.approx(metrics[f'wider_face/{subset}'], abs=1e-6)
+    pictures = list((tmp_path / 'test').glob('*/pictures/*.jpg'))
+    assert len(pictures) == 4 and cv2.imread(str(pictures[0])) is not None
+
+
+def test_a_checkpoint_of_another_network_is_refused(toy_data, tmp_path):
+    import torch
+
+    torch.save(dict(state_dict={}), tmp_path / 'empty.pth')
+    done = call('test.py', f'configs/toy/{HR}.py', tmp_path / 'empty.pth', '--work-dir', tmp_path, *options(toy_data))
+    assert done.returncode != 0
+    assert 'empty.pth does not fit SingleStageDetector, nothing was loaded' in done.stderr
+
+
+def test_the_demo_goes_on_where_it_stopped(toy_data, tmp_path):
+    command = ['demo.py', '--work-dir', tmp_path, '--data', toy_data, *options(toy_data, **{'train_cfg.max_epochs': 1})]
+    first = succeed(*command)
+    assert first.count('epoch   1/1') == 3
+    table = (tmp_path / 'table.md').read_text()
+    assert [line.split('|')[1:3] for line in table.splitlines()[2:6]] == [
+        [' 1x ', ' HR teacher '], [' 4x ', ' HR teacher '], [' 4x ', ' Base '], [' 4x ', ' A-SKD ']
+    ]
+    assert table in first
+    sheet = cv2.imread(str(tmp_path / 'detections.png'))
+    assert sheet.shape[1] == 4 * 2 * 96 and sheet.shape[0] > 4 * 2 * 96
+
+    # What an interruption leaves: the teacher and the base are trained, nothing is evaluated.
+    (tmp_path / 'seed0' / 'tinaface_r50-bn-cbam_toy-4x_askd' / 'epoch_1.pth').unlink()
+    for result in tmp_path.glob('seed0/*/ap.json'):
+        result.unlink()
+    again = succeed(*command)
+    assert again.count('epoch   1/1') == 1
+    assert (tmp_path / 'table.md').read_text() == table
+
+
+def test_the_real_configuration_on_real_pictures(real_wider_face, tmp_path):
+    """R50 A-SKD: a few steps on real WIDER FACE pictures, then an evaluation of a handful."""
+    sample = real_wider_face / 'sample'
+    name = 'tinaface_r50-bn-cbam_widerface'
+    common = dict(data_root=f'{sample}/', ann_file='wider_face_val_bbx_gt.txt', data_prefix=dict(img_path='images/'))
+    for suffix in ('', '-16x_askd'):
+        config = tmp_path / f'real{suffix}.py'
+        config.write_text(f"""
+_base_ = {str(ROOT / f'configs/detection/{name}{suffix}.py')!r}
+train_dataloader = dict(num_workers=0, batch_size=1, dataset=dict(indices=2, **{common!r}))
+val_dataloader = dict(num_workers=0, dataset=dict(indices=3, **{common!r}))
+test_dataloader = val_dataloader
+val_evaluator = dict(ground_truth={str(sample / 'ground_truth')!r})
+test_evaluator = [_base_.test_evaluator, dict(type='CocoMetric', metric='bbox')]
+_base_.test_evaluator.ground_truth = val_evaluator['ground_truth']
+train_cfg = dict(max_epochs=1, val_begin=2)
+model = dict(backbone=dict(init_cfg=None), test_cfg=dict(nms_pre=300, max_per_img=300))
+_base_.train_dataloader.dataset.pipeline[-1].transforms[3].scale = (320, 320)
+_base_.test_dataloader.dataset.pipeline[-1].transforms[0].scale = (416, 416)
+work_dir = {str(tmp_path / f'work{suffix}')!r}
+""" + (f"""
+_base_.custom_hooks[-1].update(teacher={str(tmp_path / 'real.py')!r}, checkpoint={str(tmp_path / 'work/epoch_1.pth')!r})
+""" if suffix else ''))
+        log = succeed('train.py', config)
+    assert 'loss_attention' in log
+    log = succeed('test.py', config, tmp_path / 'work-16x_askd/epoch_1.pth')
+    assert 'wider_face/hard' in log and 'coco/bbox_mAP' in log
