@@ -73,7 +73,9 @@ def main():
 
     times = np.array([[step(plain), step(distilled)] for _ in range(args.rounds + 1)])[1:]
     base, askd = np.median(times, axis=0)
-    print(f'{args.images} picture(s) of {args.size}x{args.size}, {args.rounds} rounds, {torch.get_num_threads()} threads')
+    print(
+        f'{args.images} picture(s) of {args.size}x{args.size}, {args.rounds} rounds, {torch.get_num_threads()} threads'
+    )
     print(f'LR step {base:.3f} s, A-SKD step {askd:.3f} s, ratio {askd / base:.3f}')
 
 

@@ -80,7 +80,9 @@ class Progress(Hook):
     def after_train_epoch(self, runner):
         done, left = runner.epoch + 1 - self.first, runner.max_epochs - runner.epoch - 1
         eta = timedelta(seconds=round((time.time() - self.start) / done * left))
-        print(f'   epoch {runner.epoch + 1:3}/{runner.max_epochs}  loss {np.mean(self.losses):.3f}  ETA {eta}', flush=True)
+        print(
+            f'   epoch {runner.epoch + 1:3}/{runner.max_epochs}  loss {np.mean(self.losses):.3f}  ETA {eta}', flush=True
+        )
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if batch_idx + 1 == len(runner.test_dataloader):

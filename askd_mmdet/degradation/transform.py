@@ -9,7 +9,7 @@ import torch
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
-from .low_resolution import check_settings, low_resolution
+from askd_mmdet.degradation.low_resolution import check_settings, low_resolution
 
 
 @TRANSFORMS.register_module()
@@ -110,17 +110,6 @@ class LowResolution(BaseTransform):
                     f'transforms {self.names} keeps a state, looks at the pixels, or draws from a '
                     f'random generator of its own; replace it or put it before LowResolution'
                 )
-
-
-def find_low_resolution(pipeline) -> LowResolution | None:
-    """The `LowResolution` of a pipeline (a `Compose`), or None; it tells whether HR is kept.
-
-    Example:
-        >>> from mmengine.dataset import Compose
-        >>> find_low_resolution(Compose([])) is None
-        True
-    """
-    return next((step for step in pipeline.transforms if isinstance(step, LowResolution)), None)
 
 
 def _geometry(packed):

@@ -1,5 +1,6 @@
 """WIDER FACE's average precision as an MMEngine metric (table 5)."""
 
+import logging
 from pathlib import Path
 
 from mmdet.registry import METRICS
@@ -77,6 +78,6 @@ class WiderFaceMetric(BaseMetric):
                 f'{len(missing)} of the {len(self.ground_truth)} images of the ground truth were not evaluated, and '
                 f'their faces count as missed: {", ".join(missing[:5])}{", ..." if len(missing) > 5 else ""}',
                 'current',
-                'WARNING',
+                logging.WARNING,
             )
         return score.average_precision()

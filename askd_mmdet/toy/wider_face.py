@@ -8,6 +8,7 @@ gives a face away.
 import json
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -307,7 +308,13 @@ def make_wider_face(
             val_images=val_images,
             train_faces=_count(train),
             val_faces=_count(val),
-            **_write_ground_truth(new / 'eval_tools/ground_truth', val, subset_heights),
+            **write_ground_truth(
+                new / 'eval_tools/ground_truth',
+                val,
+                lambda event, name, boxes: {
+                    subset: boxes[:, 3] >= height for subset, height in zip(SUBSETS, subset_heights)
+                },
+            ),
         )
         text = json.dumps(dict(arguments=arguments, counts=counts), indent=2)
         (new / 'toy.json').write_text(text + '\n')
@@ -391,46 +398,70 @@ def _write_split(root, split, count, drawing):
         annotations[event][path.name] = picture.boxes
 
     annotations = dict(sorted(annotations.items()))
-    path = root / f'wider_face_split/wider_face_{split}_bbx_gt.txt'
-    path.parent.mkdir(exist_ok=True)
+    write_annotations(root / f'wider_face_split/wider_face_{split}_bbx_gt.txt', annotations)
+    return annotations
+
+
+def write_annotations(path: Path, annotations: dict[str, dict[str, np.ndarray]]) -> None:
+    """Write `wider_face_{train,val}_bbx_gt.txt`.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        annotations: For every event the boxes of its pictures by file name: x, y, width and height
+            in whole pixels, (N, 4). Six more columns may give the attributes, blur to pose; they
+            are 0 otherwise.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w') as file:
         for event, images in annotations.items():
             for name, boxes in images.items():
-                # x y w h, then six attributes, blur to pose, which are all 0 here.
-                rows = np.pad(boxes if len(boxes) else _WITHOUT_FACE, ((0, 0), (0, 6)))
+                rows = boxes if len(boxes) else _WITHOUT_FACE
+                rows = np.pad(rows, ((0, 0), (0, 10 - rows.shape[1])))
                 print(f'{event}/{name}', len(boxes), sep='\n', file=file)
                 np.savetxt(file, rows, fmt='%d')
-    return annotations
 
 
 def _count(annotations):
     return sum(len(boxes) for images in annotations.values() for boxes in images.values())
 
 
-def _write_ground_truth(folder, annotations, subset_heights):
-    """Write the official evaluation's .mat files; returns {subset: number of faces that count}."""
+def write_ground_truth(
+    folder: Path,
+    annotations: dict[str, dict[str, np.ndarray]],
+    counts: Callable[[str, str, np.ndarray], dict[str, np.ndarray]],
+) -> dict[str, int]:
+    """Write the .mat files of the official evaluation.
+
+    Args:
+        folder: New folder for them.
+        annotations: See :func:`write_annotations`.
+        counts: Of an event, a file name and its boxes (N, 4): for every subset which faces count in
+            it, bool (N,).
+
+    Returns:
+        How many faces count, by subset.
+    """
     folder.mkdir(parents=True)
     boxes = [[boxes if len(boxes) else _WITHOUT_FACE for boxes in images.values()] for images in annotations.values()]
-    names = [[name.removesuffix('.jpg') for name in images] for images in annotations.values()]
+    names = [[Path(name).stem for name in images] for images in annotations.values()]
     common = dict(
         event_list=_cells(annotations),
         file_list=_cells(map(_cells, names)),
         face_bbx_list=_cells(map(_cells, boxes)),
     )
     _save_mat(folder / 'wider_face_val.mat', common)
-    counts = {}
-    for subset, height in zip(SUBSETS, subset_heights):
-        indices = [[_counting(rows, height) for rows in event] for event in boxes]
-        cells = _cells(map(_cells, indices))
-        _save_mat(folder / f'wider_{subset}_val.mat', dict(common, gt_list=cells))
-        counts[subset] = sum(len(rows) for event in indices for rows in event)
-    return counts
+    chosen = [[counts(event, *image) for image in images.items()] for event, images in annotations.items()]
+    totals = {}
+    for subset in SUBSETS:
+        indices = [[_indices(subsets[subset]) for subsets in event] for event in chosen]
+        _save_mat(folder / f'wider_{subset}_val.mat', dict(common, gt_list=_cells(map(_cells, indices))))
+        totals[subset] = sum(len(rows) for event in indices for rows in event)
+    return totals
 
 
-def _counting(boxes, height):
-    """1-based indices of the boxes that are high enough, (n, 1), in the least type, like Matlab."""
-    indices = np.flatnonzero(boxes[:, 3] >= height)[:, None] + 1
-    return indices.astype(np.min_scalar_type(len(boxes)))
+def _indices(mask):
+    """1-based indices of what counts, (n, 1), in the least type, like Matlab."""
+    return (np.flatnonzero(mask)[:, None] + 1).astype(np.min_scalar_type(len(mask)))
 
 
 def _cells(items):

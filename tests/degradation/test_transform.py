@@ -10,7 +10,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.structures import BaseDataElement
 from skimage import data
 
-from askd_mmdet.degradation import LowResolution, find_low_resolution, low_resolution
+from askd_mmdet.degradation import LowResolution, low_resolution
 
 PICTURES = [getattr(data, name)() for name in ('astronaut', 'chelsea', 'coffee')]
 
@@ -241,12 +241,6 @@ def test_wrong_settings_fail_when_built(settings, message):
 def test_an_image_must_be_loaded_first():
     with pytest.raises(ValueError, match=r"found no 'img' among.*img_path.*LoadImageFromFile before"):
         build(ratio=4)(dict(img_path='0.png'))
-
-
-def test_find_low_resolution():
-    transform = build(ratio=4)
-    assert find_low_resolution(Compose([dict(type='LoadImageFromFile'), transform])) is transform
-    assert find_low_resolution(Compose([dict(type='LoadImageFromFile')])) is None
 
 
 def test_a_classification_pipeline_keeps_the_pair():

@@ -288,7 +288,10 @@ def test_a_teacher_that_lacks_weights_is_refused(toy_data, teacher, tmp_path):
 
 @pytest.mark.parametrize(
     'pattern, message',
-    [('*.chanel', r"loss_attention\.channel='\*\.chanel' matches no module of the student"), ('bbox_head.retina_cls', 'do not fire equally often')],
+    [
+        ('*.chanel', r"loss_attention\.channel='\*\.chanel' matches no module of the student"),
+        ('bbox_head.retina_cls', 'do not fire equally often'),
+    ],
 )
 def test_taps_that_do_not_pair_are_refused(toy_data, teacher, tmp_path, pattern, message):
     cfg = toy_config(ASKD, toy_data, tmp_path, teacher)

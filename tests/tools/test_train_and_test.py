@@ -68,8 +68,12 @@ def test_a_missing_config_is_named():
 def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
     """Train with a kill in between, evaluate, and score the submission with the other tool: one number throughout."""
     command = ['train.py', f'configs/toy/{BASE}.py', '--work-dir', tmp_path, *options(toy_data)]
-    process = subprocess.Popen([sys.executable, ROOT / 'tools' / command[0], *map(str, command[1:])], cwd=ROOT,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, ROOT / 'tools' / command[0], *map(str, command[1:])],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.time() + 120
     while not (tmp_path / 'epoch_1.pth').exists() and time.time() < deadline:
         time.sleep(0.02)
@@ -87,8 +91,14 @@ def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
     succeed(*test, *extras, *options(toy_data, **{'model.test_cfg.score_thr': 0.001}))
     (scores,) = (tmp_path / 'test').glob('*/*.json')
     metrics = json.loads(scores.read_text())
-    succeed('eval_wider_face.py', tmp_path / 'submission', '--gt', toy_data / 'eval_tools/ground_truth',
-            '--json', tmp_path / 'ap.json')
+    succeed(
+        'eval_wider_face.py',
+        tmp_path / 'submission',
+        '--gt',
+        toy_data / 'eval_tools/ground_truth',
+        '--json',
+        tmp_path / 'ap.json',
+    )
     ap = json.loads((tmp_path / 'ap.json').read_text())
     for subset in ('easy', 'medium', 'hard'):
         found = re.search(rf'"{subset}": ([0-9.e-]+)', json.dumps(ap))
@@ -112,7 +122,10 @@ def test_the_demo_goes_on_where_it_stopped(toy_data, tmp_path):
     assert first.count('epoch   1/1') == 3
     table = (tmp_path / 'table.md').read_text()
     assert [line.split('|')[1:3] for line in table.splitlines()[2:6]] == [
-        [' 1x ', ' HR teacher '], [' 4x ', ' HR teacher '], [' 4x ', ' Base '], [' 4x ', ' A-SKD ']
+        [' 1x ', ' HR teacher '],
+        [' 4x ', ' HR teacher '],
+        [' 4x ', ' Base '],
+        [' 4x ', ' A-SKD '],
     ]
     assert table in first
     sheet = cv2.imread(str(tmp_path / 'detections.png'))
@@ -134,7 +147,8 @@ def test_the_real_configuration_on_real_pictures(real_wider_face, tmp_path):
     common = dict(data_root=f'{sample}/', ann_file='wider_face_val_bbx_gt.txt', data_prefix=dict(img_path='images/'))
     for suffix in ('', '-16x_askd'):
         config = tmp_path / f'real{suffix}.py'
-        config.write_text(f"""
+        config.write_text(
+            f"""
 _base_ = {str(ROOT / f'configs/detection/{name}{suffix}.py')!r}
 train_dataloader = dict(num_workers=0, batch_size=1, dataset=dict(indices=2, **{common!r}))
 val_dataloader = dict(num_workers=0, dataset=dict(indices=3, **{common!r}))
@@ -147,9 +161,15 @@ model = dict(backbone=dict(init_cfg=None), test_cfg=dict(nms_pre=300, max_per_im
 _base_.train_dataloader.dataset.pipeline[-1].transforms[3].scale = (320, 320)
 _base_.test_dataloader.dataset.pipeline[-1].transforms[0].scale = (416, 416)
 work_dir = {str(tmp_path / f'work{suffix}')!r}
-""" + (f"""
+"""
+            + (
+                f"""
 _base_.custom_hooks[-1].update(teacher={str(tmp_path / 'real.py')!r}, checkpoint={str(tmp_path / 'work/epoch_1.pth')!r})
-""" if suffix else ''))
+"""
+                if suffix
+                else ''
+            )
+        )
         log = succeed('train.py', config)
     assert 'loss_attention' in log
     log = succeed('test.py', config, tmp_path / 'work-16x_askd/epoch_1.pth')

@@ -243,7 +243,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(wider_face, '_write_ground_truth', interrupted)
+    monkeypatch.setattr(wider_face, 'write_ground_truth', interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_wider_face(tmp_path / 'toy', **ARGUMENTS)
     assert not list(tmp_path.iterdir())

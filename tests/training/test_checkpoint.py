@@ -46,7 +46,9 @@ def test_getattr_reaches_nothing_but_statistics(tmp_path):
 
 def test_what_mmengine_writes_is_read(tmp_path, monkeypatch):
     buffer = HistoryBuffer([1.0, 2.0], [1, 1])
-    torch.save(dict(state_dict={'weight': torch.ones(2)}, message_hub=dict(log_scalars={'loss': buffer})), tmp_path / 'a.pth')
+    torch.save(
+        dict(state_dict={'weight': torch.ones(2)}, message_hub=dict(log_scalars={'loss': buffer})), tmp_path / 'a.pth'
+    )
     # A process that has logged nothing yet has no statistics registered either.
     monkeypatch.setattr(HistoryBuffer, '_statistics_methods', type(HistoryBuffer._statistics_methods)())
     loaded = read_checkpoint(tmp_path / 'a.pth')
@@ -127,4 +129,8 @@ def test_only_the_newest_checkpoints_and_the_best_are_kept(tmp_path):
         checkpoint=dict(type=CrashSafeCheckpointHook, interval=1, max_keep_ckpts=2, save_best='score', rule='greater'),
     )
     runner.train()
-    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['best_score_epoch_5.pth', 'epoch_4.pth', 'epoch_5.pth']
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == [
+        'best_score_epoch_5.pth',
+        'epoch_4.pth',
+        'epoch_5.pth',
+    ]
