@@ -1,4 +1,4 @@
-"""The ten experiments of table 5 and their shrunk siblings: what they state, and that they differ in what they should."""
+"""The ten experiments of table 5 and their shrunk siblings: what they state, and where they differ."""
 
 import pytest
 import torch

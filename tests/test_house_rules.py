@@ -67,7 +67,8 @@ def third_party():
 
 def test_the_reader_of_imports_sees_all_kinds(tmp_path):
     file = PACKAGE / 'detection' / 'made_up.py'
-    source = 'import a.b as c, d\nfrom e import f\nfrom . import g\nfrom .h import i\nfrom ..toy import j\ndef k():\n    import l'
+    lines = ['import a.b as c, d', 'from e import f', 'from . import g', 'from .h import i', 'from ..toy import j']
+    source = '\n'.join([*lines, 'def k():', '    import l'])
 
     class Made:
         def read_text(self):

@@ -1,7 +1,7 @@
 """Split annotated pictures into a training and a held-out part, each picture in one, in WIDER FACE's layout.
 
-For trials on part of WIDER FACE, or on pictures of one's own in its format. Every n-th picture of the annotation is held
-out; the ground truth of the evaluation is cut to those.
+For trials on part of WIDER FACE, or on pictures of one's own in its format. Every n-th picture of the annotation is
+held out; the ground truth of the evaluation is cut to those.
 """
 
 import argparse

@@ -19,8 +19,8 @@ class DistillationHook(Hook):
     """Adds distillation losses to the losses of a student that trains on LR images.
 
     The teacher sees ``data_batch['hr_inputs']``, which a `LowResolution(keep_hr=True)` pipeline packs, through its own
-    data preprocessor, frozen, and no further than its last tap. The losses join the student's own dict of losses, so the
-    ordinary train step logs and back-propagates them; AMP, gradient accumulation and DDP need no special case. The
+    data preprocessor, frozen, and no further than its last tap. Losses join the student's own losses, so the ordinary
+    train step logs and back-propagates them; AMP, gradient accumulation and DDP need no special case. The
     teacher is no part of the student, nor of its checkpoint, and draws no random number: with weight 0 a run equals the
     plain one bit for bit.
 

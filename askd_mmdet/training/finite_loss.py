@@ -21,9 +21,10 @@ class FiniteLossHook(Hook):
         if isfinite(outputs['loss'].item()):
             return
         bad = {name: value.item() for name, value in outputs.items() if not isfinite(value.item())}
-        images = [getattr(sample, 'img_path', '?') for sample in data_batch.get('data_samples', [])]
+        pictures = [getattr(sample, 'img_path', '?') for sample in data_batch.get('data_samples', [])]
         raise FloatingPointError(
-            f'the loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {bad}; images: {images}; '
+            f'the loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {bad}; '
+            f'pictures: {pictures}; '
             f'last good checkpoint: {runner.message_hub.get_info("last_ckpt", None)}. Resume from it with a lower '
             'learning rate or loss weight, gradient clipping (optim_wrapper.clip_grad), or without --amp'
         )

@@ -268,6 +268,13 @@ def test_matches_tell_proposals_and_hits():
     assert hits.tolist() == [[False, False], [False, True], [False, False], [True, False]]
 
 
+@pytest.mark.filterwarnings('error')
+def test_detections_of_negative_size_overlap_nothing():
+    # Of -4 and 4 pixels, so that their union is 0.
+    found = scored({'e/a': arrays([(5, 5, 1, 1)], [EVERYWHERE])}, {'e/a': ([(5, 5, -3, 1), (5, 5, 1, 1)], [0.9, 0.1])})
+    assert found == dict(easy=0.5, medium=0.5, hard=0.5)
+
+
 @pytest.mark.parametrize(('name', 'value'), [('_CHUNK', 1), ('_CHUNK', 70), ('_IMAGES', 1), ('_IMAGES', 7)])
 def test_memory_limits_change_nothing(monkeypatch, name, value):
     rng = np.random.default_rng(1)

@@ -95,7 +95,7 @@ def attention_maps(model, inputs):
 
 def test_the_loss_is_equation_8_on_the_lr_and_hr_images(toy_data, teacher, base, tmp_path):
     cfg = toy_config(ASKD, toy_data, tmp_path, teacher)
-    runner, watch = train(cfg)
+    _, watch = train(cfg)
 
     with DefaultScope.overwrite_default_scope('mmdet'):
         student, hr_network = (MODELS.build(cfg.model) for _ in range(2))
