@@ -1,5 +1,6 @@
 """Says which pictures could not be read, wherever in the worker processes that happened."""
 
+import logging
 from collections import defaultdict
 
 from mmengine.dist import all_gather_object
@@ -28,7 +29,7 @@ class UnreadableImagesHook(Hook):
         for sample in data_batch['data_samples']:
             for path in sample.get('unreadable', ()):
                 if path not in self.paths[mode] and len(self.paths[mode]) < self.warnings:
-                    print_log(f'cannot read {path}, replaced it', 'current', 'WARNING')
+                    print_log(f'cannot read {path}, replaced it', 'current', logging.WARNING)
                 self.paths[mode].add(path)
 
     def after_train(self, runner) -> None:
@@ -44,4 +45,4 @@ class UnreadableImagesHook(Hook):
         paths = sorted(set().union(*all_gather_object(self.paths[mode])))
         if paths:
             listing = '\n  '.join(paths)
-            print_log(f'{len(paths)} {mode} pictures could not be read:\n  {listing}', 'current', 'WARNING')
+            print_log(f'{len(paths)} {mode} pictures could not be read:\n  {listing}', 'current', logging.WARNING)

@@ -1,5 +1,6 @@
 """Missing, empty and truncated pictures, from the file through worker processes to the log."""
 
+import logging
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from mmdet.registry import DATASETS
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from PIL import Image
@@ -147,9 +149,20 @@ class Count(BaseMetric):
         return dict(count=len(results))
 
 
-def test_the_hook_reports_what_the_workers_met(root, tmp_path, monkeypatch):
-    logged = []
-    monkeypatch.setattr(unreadable_images_hook, 'print_log', lambda text, *_: logged.append(text))
+class Warnings(logging.Handler):
+    """Keeps the texts of the warnings that a logger is given."""
+
+    def __init__(self, logger):
+        super().__init__()
+        self.texts = []
+        logger.addHandler(self)
+
+    def emit(self, record):
+        if record.levelno == logging.WARNING and 'read' in record.getMessage():
+            self.texts.append(record.getMessage())
+
+
+def test_the_hook_reports_what_the_workers_met(root, tmp_path):
     hook = UnreadableImagesHook(warnings=2)
 
     def loader(shuffle, **settings):
@@ -176,6 +189,7 @@ def test_the_hook_reports_what_the_workers_met(root, tmp_path, monkeypatch):
         default_hooks=dict(logger=None, checkpoint=None),
         experiment_name=f'unreadable_{tmp_path.name}',
     )
+    logged = Warnings(runner.logger).texts
     runner.train()
     runner.test()
 
@@ -191,8 +205,7 @@ def test_the_hook_reports_what_the_workers_met(root, tmp_path, monkeypatch):
 
 
 def test_the_hook_joins_the_processes_and_is_silent_without_a_cause(monkeypatch):
-    logged = []
-    monkeypatch.setattr(unreadable_images_hook, 'print_log', lambda text, *_: logged.append(text))
+    logged = Warnings(MMLogger.get_current_instance()).texts
     hook = UnreadableImagesHook()
     hook.after_train(None)
     assert not logged
