@@ -4,9 +4,11 @@ import pytest
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.models import ResNet
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
+from mmengine.structures import InstanceData
 
 from askd_mmdet.attention import CBAM
 from tests.toy_run import ASKD, BASE, HR, ROOT
@@ -65,6 +67,20 @@ def test_the_network_is_tinaface_with_cbam_after_every_3x3_convolution_of_the_ba
     assert len(head.cls_convs) == len(head.reg_convs) == 4
     assert all(isinstance(m, ConvModule) and m.norm is not None for m in [*head.cls_convs, *head.reg_convs])
     assert head.prior_generator.num_base_priors == [3] * 6 and head.prior_generator.strides[0] == (4, 4)
+
+
+def test_the_variant_with_group_norm_and_deformable_convolutions_trains():
+    model = build(load('gn-dcn'))
+    sample = DetDataSample(metainfo=dict(img_shape=(128, 128)))
+    boxes, labels = torch.tensor([[20.0, 20, 60, 70]]), torch.zeros(1, dtype=torch.long)
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+    data = dict(inputs=[torch.randint(0, 256, (3, 128, 128), dtype=torch.uint8)], data_samples=[sample])
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
+    assert gradients['backbone.layer3.1.conv2.conv_offset.weight'].shape == (18, 256, 3, 3)
 
 
 def test_the_learning_rate_restarts_every_30_epochs_after_500_iterations_of_warm_up():

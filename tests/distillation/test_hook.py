@@ -2,10 +2,13 @@
 
 import copy
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections import defaultdict
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,13 +189,14 @@ def test_under_autocast_the_loss_stays_in_float32(toy_data, teacher, tmp_path):
 
 
 def run_tool(config, processes):
-    launch = [sys.executable]
-    if processes > 1:
-        launch += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={processes}']
-    launch += [str(ROOT / 'tools/train.py'), str(config)]
-    if processes > 1:
-        launch += ['--launcher', 'pytorch']
-    done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    """tools/train.py, or tools/dist_train.sh as in an activated environment."""
+    script = [sys.executable, 'tools/train.py', config] if processes == 1 else ['tools/dist_train.sh', config, '2']
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    environment = dict(os.environ, PATH=path, PORT=port)
+    done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
