@@ -139,15 +139,18 @@ def table(scores: dict[tuple, list[dict[str, float]]], seeds: list[int]) -> str:
 
 
 def draw(cfg: Config, submissions: list[Path], path: Path, count: int = 6, zoom: int = 2) -> None:
-    """A sheet of the validation pictures with most faces: HR with the truth, LR, and what each student finds in LR.
+    """A sheet of validation pictures, the fullest of every event: HR, LR, and what both students find in LR.
 
     As many detections are drawn as there are faces, best first: green on a face (IoU >= 0.5), red beside.
     """
     dataset = cfg.test_dataloader.dataset
     images = Path(dataset.data_root, dataset.data_prefix.img_path)
     annotations = read_annotations(Path(dataset.data_root, dataset.ann_file))
+    fullest = {}
+    for name, faces, _ in sorted(annotations, key=lambda item: len(item[1])):
+        fullest[name.split('/')[0]] = name, faces
     rows = []
-    for name, faces, _ in sorted(annotations, key=lambda item: -len(item[1]))[:count]:
+    for name, faces in sorted(fullest.values(), key=lambda item: -len(item[1]))[:count]:
         hr = cv2.imread(str(images / name))
         lr = low_resolution(hr, dataset.pipeline[-1].ratio)
         panels = [outline(hr, faces, faces, zoom), outline(lr, faces[:0], faces, zoom)]
