@@ -2,6 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no bug.
+settings.register_profile('no_deadline', deadline=None)
+settings.load_profile('no_deadline')
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = Path(os.environ.get('ASKD_REAL_DATA', ROOT.parent / 'shared' / 'data'))

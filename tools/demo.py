@@ -24,6 +24,7 @@ from askd_mmdet.detection.submission import read_detections
 from askd_mmdet.detection.wider_face_dataset import read_annotations
 from askd_mmdet.toy import make_wider_face
 
+TOY = Path('data/toy_wider_face')
 CONFIGS = Path('configs/toy')
 HR, BASE, ASKD = (f'tinaface_r50-bn-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
 SUBSETS = ('easy', 'medium', 'hard')
@@ -39,7 +40,9 @@ ROWS = [
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'), help='default: %(default)s')
-    parser.add_argument('--data', type=Path, default=Path('data/toy_wider_face'), help='made if missing: %(default)s')
+    parser.add_argument(
+        '--data', type=Path, default=TOY, help='a data set (default: the toy set, %(default)s, made if missing)'
+    )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='one teacher and two students each: 0')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='override settings of all runs')
     return parser.parse_args()
@@ -50,6 +53,7 @@ def configure(name: str, seed: int, args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     cfg.work_dir = str(args.work_dir / f'seed{seed}' / name)
     cfg.randomness.seed = seed
+    cfg.train_cfg.val_begin = cfg.train_cfg.max_epochs + 1  # the last epoch is evaluated afterwards
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.data_root = str(args.data)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
@@ -114,7 +118,7 @@ def evaluate(trained: str, evaluated: str, seed: int, args: argparse.Namespace) 
     cfg.load_from = str(last_checkpoint(configure(trained, seed, args)))
     folder = args.work_dir / f'seed{seed}' / f'{trained}_on_{evaluated}'
     result = folder / 'ap.json'
-    if not result.is_file():
+    if not result.is_file() or result.stat().st_mtime < Path(cfg.load_from).stat().st_mtime:
         cfg.work_dir = str(folder)
         cfg.test_evaluator.submission_dir = str(folder / 'submission')
         metrics = quiet_runner(cfg).test()
@@ -181,8 +185,8 @@ def outline(image: np.ndarray, boxes: np.ndarray, faces: np.ndarray, zoom: int) 
 def main():
     args = parse_args()
     start = time.time()
-    if not args.data.is_dir():
-        make_wider_face(args.data, train_images=320, val_images=160)
+    if args.data == TOY:
+        make_wider_face(TOY, train_images=320, val_images=160)
     stages = [(train, (name,), seed) for seed in args.seeds for name in (HR, BASE, ASKD)]
     stages += [(evaluate, row[2:], seed) for seed in args.seeds for row in ROWS]
     ratio = configure(BASE, 0, args).test_dataloader.dataset.pipeline[-1].ratio

@@ -24,6 +24,12 @@ say "1/5 virtual environment $venv with $("$python" --version)"
 "$python" -m venv "$venv" || die "$python has no venv module; on Debian: apt install python3-venv"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
+# mmcv asks for opencv-python, which needs libGL; the headless build is the same module without it.
+headless_opencv() {
+    pip uninstall -y -q opencv-python opencv-python-headless
+    pip install -q opencv-python-headless==4.12.0.88
+}
+
 say '2/5 torch and build tools (several GB with its CUDA libraries)'
 pip install -r requirements/build.txt
 
@@ -33,20 +39,25 @@ CFLAGS="${CFLAGS:--g0}" MMCV_WITH_OPS=1 pip install -v --no-cache-dir --no-build
     tee "$log" | { grep --line-buffered -oE '^ *\[[0-9]+/[0-9]+\]' || true; } |
     while read -r step; do printf '\r   compiling %s ' "$step"; done ||
     { tail -30 "$log"; die "mmcv could not be installed; the whole log is in $log"; }
+headless_opencv
 "$venv/bin/python" -c 'import mmcv.ops' 2>>"$log" ||
-    { tail -5 "$log"; die 'mmcv was installed without its operators (import mmcv.ops fails); remove the environment and try again'; }
+    { tail -5 "$log"; die "mmcv's operators cannot be imported (see above); remove $venv and try again"; }
 
 say '4/5 MMDetection, MMPretrain and the rest'
 pip install --no-build-isolation -e '.[tests]'
-# mmcv asks for opencv-python, which needs libGL; the headless build is the same module without it.
-pip uninstall -y -q opencv-python opencv-python-headless
-pip install -q opencv-python-headless==4.12.0.88
+headless_opencv
 
 say '5/5 check'
 "$venv/bin/python" - <<'EOF' || die 'the environment is incomplete'
 import cv2, mmcv.ops, mmdet, mmpretrain, torch, torchvision
 import askd_mmdet.detection
 gpus = torch.cuda.device_count()
+if gpus:
+    box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device='cuda')
+    try:
+        mmcv.ops.nms(box, box[:, 3], 0.5)
+    except RuntimeError as error:
+        raise SystemExit(f'mmcv was compiled without CUDA ({error}): remove the environment, set FORCE_CUDA=1, see README')
 print(f'   torch {torch.__version__}, {gpus} GPU(s), mmcv {mmcv.__version__} with operators, mmdet {mmdet.__version__}')
 EOF
 touch "$venv/.installed"

@@ -34,12 +34,19 @@ def split(images: Path, annotation: Path, ground_truth: Path, out: Path, every: 
     if every < 2:
         raise ValueError(f'found --every {every}, expected at least 2: else nothing is left to train on')
     truth = load_ground_truth(ground_truth)
+    pictures = read_annotations(annotation)
+    unknown = [path for path, *_ in pictures if path.rsplit('.', 1)[0] not in truth]
+    if unknown:
+        raise ValueError(
+            f'{ground_truth} does not have {len(unknown)} pictures of {annotation}: {", ".join(unknown[:5])}; '
+            'take both from one split'
+        )
 
     def counts(event, name, boxes):
         return dict(zip(SETTINGS, truth[f'{event}/{Path(name).stem}'].kept.T))
 
     parts = {'train': defaultdict(dict), 'val': defaultdict(dict)}
-    for i, (path, boxes, attributes) in enumerate(read_annotations(annotation)):
+    for i, (path, boxes, attributes) in enumerate(pictures):
         part = 'train' if i % every else 'val'
         event, name = path.split('/')
         parts[part][event][name] = np.hstack([boxes, attributes])

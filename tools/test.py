@@ -1,5 +1,7 @@
 """Evaluate a checkpoint: WIDER FACE easy/medium/hard AP, and on request the submission files and pictures."""
 
+import os
+
 from mmengine.registry import RUNNERS
 
 from askd_mmdet.training.launch import common_parser, read_config
@@ -19,9 +21,12 @@ def main():
     cfg = read_config(args)
     cfg.load_from = args.checkpoint
     if args.submission_dir:
-        cfg.test_evaluator.submission_dir = args.submission_dir
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        next(metric for metric in evaluators if metric.type == 'WiderFaceMetric').submission_dir = args.submission_dir
     if args.show_dir:
-        cfg.default_hooks.visualization.update(draw=True, interval=1, test_out_dir=args.show_dir, score_thr=args.score)
+        cfg.default_hooks.visualization.update(
+            draw=True, interval=1, test_out_dir=os.path.abspath(args.show_dir), score_thr=args.score
+        )
     RUNNERS.build(cfg).test()
 
 

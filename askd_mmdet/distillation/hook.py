@@ -25,7 +25,7 @@ class DistillationHook(Hook):
     plain one bit for bit.
 
     Args:
-        teacher: Config file (or Config, or dict) with the teacher's `model`.
+        teacher: Config file, or dict, with the teacher's `model`.
         checkpoint: The teacher's weights; every key and shape must fit.
         losses: A :class:`DistillationLoss` config for each name under which it is logged. A name contains 'loss',
             since MMEngine back-propagates no other.

@@ -22,8 +22,8 @@ class Taps:
         owner: 'student' or 'teacher', for messages.
 
     Raises:
-        ValueError: When a pattern matches no module, or a tapped module lies under activation checkpointing
-            (`with_cp`), where it would run without a gradient first and then once more.
+        ValueError: When a pattern matches no module, or a tapped module of the student lies under activation
+            checkpointing (`with_cp`), where it would run without a gradient first and then once more.
     """
 
     def __init__(self, model: nn.Module, patterns: dict[str, str], owner: str):
@@ -31,7 +31,9 @@ class Taps:
         self.matched = {}
         self.outputs = None
         modules = dict(model.named_modules())
-        checkpointed = [f'{name}.' for name, module in modules.items() if getattr(module, 'with_cp', False)]
+        checkpointed = [
+            f'{name}.' for name, module in modules.items() if getattr(module, 'with_cp', False) and owner == 'student'
+        ]
         for kind, pattern in patterns.items():
             names = match(modules, pattern)
             if not names:

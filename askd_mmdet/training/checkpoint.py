@@ -27,9 +27,13 @@ _TRUSTED = [
     (_statistics_method, 'builtins.getattr'),
     np.ndarray,
     np.dtype,
-    np._core.multiarray._reconstruct,
-    np._core.multiarray.scalar,
-    *(type(np.dtype(name)) for name in ('uint32', 'int64', 'float32', 'float64')),
+    *(type(np.dtype(name)) for name in ('bool', 'uint8', 'uint32', 'int32', 'int64', 'float16', 'float32', 'float64')),
+    # Numpy 1 writes the modules' names without the underscore.
+    *(
+        (getattr(np._core.multiarray, name), f'numpy.{core}.multiarray.{name}')
+        for name in ('_reconstruct', 'scalar')
+        for core in ('core', '_core')
+    ),
 ]
 
 
@@ -46,7 +50,7 @@ def read_checkpoint(path: str | Path, map_location='cpu') -> dict:
     try:
         with torch.serialization.safe_globals(_TRUSTED):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # damaged pickles raise whatever they happen to run into
         reason = str(error).split('WeightsUnpickler error: ')[-1].strip() or type(error).__name__
         raise ValueError(
             f'{path} is not a checkpoint that can be read safely: it is damaged, or holds objects other than tensors '

@@ -9,10 +9,10 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops training at the first loss that is NaN or infinite, before a checkpoint is written from it.
+    """Stops training at the first loss that is NaN or infinite, and before a checkpoint is written with such weights.
 
     Raises:
-        FloatingPointError: Names the losses, the iteration, and the last good checkpoint.
+        FloatingPointError: Names the losses or weights, and where the last good checkpoint is.
     """
 
     priority = 'ABOVE_NORMAL'
@@ -22,9 +22,18 @@ class FiniteLossHook(Hook):
             return
         bad = {name: value.item() for name, value in outputs.items() if not isfinite(value.item())}
         pictures = [getattr(sample, 'img_path', '?') for sample in data_batch.get('data_samples', [])]
+        self._stop(runner, f'the loss is not finite: {bad}; pictures: {pictures}')
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """A finite loss can have a gradient that is not, and so can the loss of another process."""
+        bad = [name for name, value in checkpoint['state_dict'].items() if not value.isfinite().all()]
+        if bad:
+            self._stop(runner, f'{len(bad)} weights are not finite, nothing was saved: {", ".join(bad[:5])}')
+
+    @staticmethod
+    def _stop(runner, what):
         raise FloatingPointError(
-            f'the loss is not finite at epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {bad}; '
-            f'pictures: {pictures}; '
-            f'last good checkpoint: {runner.message_hub.get_info("last_ckpt", None)}. Resume from it with a lower '
-            'learning rate or loss weight, gradient clipping (optim_wrapper.clip_grad), or without --amp'
+            f'epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {what}. Resume (--resume) from the last good '
+            f'checkpoint in {runner.work_dir} with a lower learning rate or loss weight, gradient clipping '
+            '(optim_wrapper.clip_grad), or without --amp'
         )

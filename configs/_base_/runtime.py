@@ -19,6 +19,7 @@ custom_hooks = [
     dict(type='EpochSeedHook'),
     dict(type='FiniteLossHook'),
     dict(type='UnreadableImagesHook'),
+    dict(type='SyncBuffersHook'),  # the processes validate, and save, the same batch norm statistics
 ]
 env_cfg = dict(
     cudnn_benchmark=False,

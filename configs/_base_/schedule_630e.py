@@ -18,4 +18,5 @@ param_scheduler = [
     ),
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=12)
+# The rate above is for 12 pictures a step; it follows the number of GPUs and pictures.
+auto_scale_lr = dict(enable=True, base_batch_size=12)

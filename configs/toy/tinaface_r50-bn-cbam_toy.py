@@ -33,4 +33,5 @@ train_cfg = dict(max_epochs=20, val_interval=5)
 optim_wrapper = dict(optimizer=dict(lr=0.02), clip_grad=dict(max_norm=10))
 _base_.param_scheduler[0].update(periods=[20], restart_weights=[1])
 _base_.param_scheduler[1].end = 50
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(logger=dict(interval=10))

@@ -1,7 +1,9 @@
 """Checkpoints: no code runs, nothing is half-loaded, and a kill loses nothing."""
 
 import pickle
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import CheckpointHook
@@ -55,7 +57,17 @@ def test_what_mmengine_writes_is_read(tmp_path, monkeypatch):
     assert loaded['message_hub']['log_scalars']['loss'].mean() == 1.5
 
 
-@pytest.mark.parametrize('content', [b'', b'no checkpoint', None])
+def test_what_numpy_1_wrote_is_read(tmp_path):
+    """Numpy 2 calls the module numpy._core, numpy 1 numpy.core."""
+    torch.save(dict(meta=dict(score=np.float64(0.5)), state_dict={}), tmp_path / 'new.pth')
+    with zipfile.ZipFile(tmp_path / 'new.pth') as new, zipfile.ZipFile(tmp_path / 'old.pth', 'w') as old:
+        for name in new.namelist():
+            old.writestr(name.replace('new/', 'old/'), new.read(name).replace(b'numpy._core.', b'numpy.core.'))
+    assert b'numpy.core.' in (tmp_path / 'old.pth').read_bytes()
+    assert read_checkpoint(tmp_path / 'old.pth')['meta']['score'] == 0.5
+
+
+@pytest.mark.parametrize('content', [b'', b'no checkpoint', b'(K\x00', bytes(range(256)), None])
 def test_missing_and_damaged_files_say_so(tmp_path, content):
     file = tmp_path / 'a.pth'
     if content is None:

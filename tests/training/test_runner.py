@@ -76,11 +76,26 @@ def test_a_loss_that_becomes_nan_ends_the_run_before_it_is_saved(tmp_path):
                 runner.model.net[2].bias.data.fill_(float('nan'))
 
     runner = make_runner(tmp_path, epochs=3, hooks=[dict(type='FiniteLossHook'), Poison()])
-    message = r"epoch 2, iteration 5: \{'loss': nan\}.*last good checkpoint: .*epoch_1\.pth"
+    message = r"epoch 2, iteration 5: the loss is not finite: \{'loss': nan\}.*last good checkpoint in .*"
     with pytest.raises(FloatingPointError, match=message):
         runner.train()
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
     assert all(value.isfinite().all() for value in weights(tmp_path / 'epoch_1.pth').values())
+
+
+def test_weights_that_are_nan_are_not_saved(tmp_path):
+    class Poison(Hook):
+        priority = 'LOW'
+
+        def after_train_iter(self, runner, **kwargs):
+            if runner.iter == 5:
+                runner.model.net[0].weight.data.fill_(float('nan'))
+
+    with pytest.raises(
+        FloatingPointError, match=r'epoch 2.*1 weights are not finite, nothing was saved: net\.0\.weight'
+    ):
+        make_runner(tmp_path, epochs=3, hooks=[dict(type='FiniteLossHook'), Poison()]).train()
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
 
 
 def test_load_from_loads_all_or_nothing(tmp_path):
