@@ -139,7 +139,7 @@ def table(scores: dict[tuple, list[dict[str, float]]], seeds: list[int]) -> str:
             spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
             cells.append(f'{np.mean(values):.2f}{spread}')
         lines.append(f'| {resolution} | {model} | {" | ".join(cells)} |')
-    return '\n'.join([*lines, '', f'AP in %, seeds {", ".join(map(str, seeds))}.'])
+    return '\n'.join([*lines, '', f'AP in %, seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}.'])
 
 
 def draw(cfg: Config, submissions: list[Path], path: Path, count: int = 6, zoom: int = 2) -> None:
