@@ -16,7 +16,7 @@ $(VENV)/.installed: tools/install.sh pyproject.toml $(wildcard requirements/*.tx
 	@tools/install.sh
 
 demo: install
-	@$(python) tools/demo.py
+	@PYTHONWARNINGS=ignore $(python) tools/demo.py
 
 test: install lint
 	@$(python) -m pytest

@@ -24,10 +24,11 @@ say "1/5 virtual environment $venv with $("$python" --version)"
 "$python" -m venv "$venv" || die "$python has no venv module; on Debian: apt install python3-venv"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
-# mmcv asks for opencv-python, which needs libGL; the headless build is the same module without it.
+# mmcv and imaug ask for opencv-python, which needs libGL; the headless build is the same module without it. pip notes
+# that the name they ask for is missing, which goes to the log.
 headless_opencv() {
     pip uninstall -y -q opencv-python opencv-python-headless
-    pip install -q opencv-python-headless==4.12.0.88
+    pip install -q opencv-python-headless==4.12.0.88 2>>"$log" || { tail "$log"; die 'opencv cannot be installed'; }
 }
 
 say '2/5 torch and build tools (several GB with its CUDA libraries)'
