@@ -8,6 +8,7 @@ import argparse
 import json
 import logging
 import os
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -208,4 +209,7 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit('\nInterrupted. The same command goes on where this one stopped.')
