@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from mmengine.registry import DefaultScope
 
 # A busy machine is no bug.
 settings.register_profile('no_deadline', deadline=None)
@@ -35,3 +36,10 @@ def toy_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp('toy') / 'wider_face'
     make_wider_face(folder, train_images=8, val_images=4, size=(96, 96), without_faces=0)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_scope():
+    """Runners leave their default scope behind, in which the next test would look for other names."""
+    yield
+    DefaultScope._instance_dict.clear()
