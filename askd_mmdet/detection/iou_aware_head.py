@@ -18,8 +18,8 @@ class IoUAwareRetinaHead(RetinaHead):
 
     Args:
         loss_iou: Loss between the predicted logit and the decoded box's IoU, on positive anchors.
-        alpha: Share of the classification in the score, in [0, 1]; `test_cfg.score_alpha`, TinaFace: 0.4.
-        **kwargs: RetinaHead's. `test_cfg` also takes `min_box_side` (pixels of the network's image, on
+        **kwargs: RetinaHead's, with one class. `test_cfg` also takes `score_alpha` (alpha above, the share of the
+            classification in [0, 1]; TinaFace: 0.4), `min_box_side` (pixels of the network's image, on
             sqrt(width * height)) and `min_face_height` (pixels of the original image).
     """
 
