@@ -13,6 +13,7 @@ from mmengine.utils import track_parallel_progress
 from PIL import Image
 from scipy.io import loadmat
 
+from askd_mmdet.detection.submission import replace_text
 from askd_mmdet.detection.wider_face_dataset import LAYOUT, read_annotations
 
 OFFICIAL_IMAGES = dict(train=12_880, val=3_226)
@@ -169,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     for split, report in reports.items():
         print(describe(split, report, args.show))
     if args.json:
-        args.json.write_text(json.dumps(reports, indent=2))
+        replace_text(args.json, json.dumps(reports, indent=2))
     problems = {kind for report in reports.values() for kind in report['problems']}
     if 'missing files and folders' in problems:
         print(f'\nThe files should lie as\n{LAYOUT}')

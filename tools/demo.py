@@ -7,7 +7,6 @@ Interrupted, it goes on where it stopped when called again. With --data it runs 
 import argparse
 import json
 import logging
-import os
 import sys
 import time
 from datetime import timedelta
@@ -21,14 +20,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from askd_mmdet.degradation import low_resolution
-from askd_mmdet.detection.submission import read_detections
+from askd_mmdet.detection.submission import read_detections, replace_text
 from askd_mmdet.detection.wider_face_dataset import read_annotations
+from askd_mmdet.detection.wider_face_protocol import SETTINGS
 from askd_mmdet.toy import make_wider_face
 
 TOY = Path('data/toy_wider_face')
 CONFIGS = Path('configs/toy')
 HR, BASE, ASKD = (f'tinaface_r50-bn-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
-SUBSETS = ('easy', 'medium', 'hard')
 # Row of the table: resolution, model, config it was trained with, config it is evaluated with.
 ROWS = [
     ('1x', 'HR teacher', HR, HR),
@@ -54,12 +53,12 @@ def configure(name: str, seed: int, args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     cfg.work_dir = str(args.work_dir / f'seed{seed}' / name)
     cfg.randomness.seed = seed
-    cfg.train_cfg.val_begin = cfg.train_cfg.max_epochs + 1  # the last epoch is evaluated afterwards
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.data_root = str(args.data)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.ground_truth = str(args.data / 'eval_tools/ground_truth')
     cfg.merge_from_dict(args.cfg_options)
+    cfg.train_cfg.val_begin = cfg.train_cfg.max_epochs + 1  # the last epoch is evaluated afterwards
     for hook in cfg.custom_hooks:
         if hook.type == 'DistillationHook':
             hook.checkpoint = str(last_checkpoint(configure(HR, seed, args)))
@@ -123,11 +122,9 @@ def evaluate(trained: str, evaluated: str, seed: int, args: argparse.Namespace) 
         cfg.work_dir = str(folder)
         cfg.test_evaluator.submission_dir = str(folder / 'submission')
         metrics = quiet_runner(cfg).test()
-        part = result.with_suffix('.part')
-        part.write_text(json.dumps(metrics))
-        os.replace(part, result)
+        replace_text(result, json.dumps(metrics))
     metrics = json.loads(result.read_text())
-    return {subset: 100 * metrics[f'wider_face/{subset}'] for subset in SUBSETS}
+    return {subset: 100 * metrics[f'wider_face/{subset}'] for subset in SETTINGS}
 
 
 def table(scores: dict[tuple, list[dict[str, float]]], seeds: list[int]) -> str:
@@ -135,7 +132,7 @@ def table(scores: dict[tuple, list[dict[str, float]]], seeds: list[int]) -> str:
     lines = ['| Resolution | Model | Easy | Medium | Hard |', '|---|---|---|---|---|']
     for (resolution, model), runs in scores.items():
         cells = []
-        for subset in SUBSETS:
+        for subset in SETTINGS:
             values = [run[subset] for run in runs]
             spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
             cells.append(f'{np.mean(values):.2f}{spread}')
