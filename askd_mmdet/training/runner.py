@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from mmengine.dist import master_only
+from mmengine.dist import barrier, master_only
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
@@ -23,6 +23,11 @@ class SafeRunner(Runner):
     def __init__(self, *args, **kwargs):
         use_safe_loading()
         super().__init__(*args, **kwargs)
+
+    def train(self):
+        model = super().train()
+        barrier()  # a process that left while the first one saves would abort under gloo, and torchrun end them all
+        return model
 
     def load_or_resume(self) -> None:
         if self._resume and self._load_from is None:
