@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from askd_mmdet.distillation.taps import Taps
+from askd_mmdet.distillation.teacher import Teacher
 from askd_mmdet.training.checkpoint import load_weights
 from askd_mmdet.training.seed import preserved_random_state
 
@@ -57,14 +58,13 @@ class DistillationHook(Hook):
                 'the student has batch augmentations (data_preprocessor.batch_augments), which would change the LR '
                 'images only and break the HR-LR pairs; remove them, or augment in the pipeline'
             )
-        with preserved_random_state():
-            self.teacher = self._build_teacher()
         patterns = {f'{name}.{kind}': tap for name, loss in self.losses.items() for kind, tap in loss.taps.items()}
+        with preserved_random_state():
+            self.teacher = Teacher(self._build_teacher(), patterns)
         self.student_taps = Taps(student, patterns, 'student')
-        self.teacher_taps = Taps(self.teacher, patterns, 'teacher')
-        if self.student_taps.matched != self.teacher_taps.matched:
+        if self.student_taps.matched != self.teacher.matched:
             raise ValueError(
-                f'the taps match {self.student_taps.matched} modules of the student but {self.teacher_taps.matched} of '
+                f'the taps match {self.student_taps.matched} modules of the student but {self.teacher.matched} of '
                 'the teacher; the patterns must pick the same layers in both networks'
             )
         student.register_forward_pre_hook(self._before_forward, with_kwargs=True)
@@ -75,7 +75,7 @@ class DistillationHook(Hook):
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             teacher = MODELS.build(cfg.model)
         load_weights(teacher, self.checkpoint)
-        return teacher.to(get_device()).eval().requires_grad_(False)
+        return teacher.to(get_device())
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Take the HR images out of the batch; the student does not see them."""
@@ -95,11 +95,8 @@ class DistillationHook(Hook):
             return None
         counts = self.student_taps.counts()
         seen = self.student_taps.stop()
-        with torch.no_grad(), self.teacher_taps.recording(stop_at=counts):
-            images = self.teacher.data_preprocessor(dict(inputs=self.hr_inputs), False)['inputs']
-            self.teacher(images, mode='tensor')
-        wanted = self.teacher_taps.stop()
-        with torch.autocast(images.device.type, enabled=False):
+        wanted = self.teacher.see(self.hr_inputs, counts)
+        with torch.autocast(get_device(), enabled=False):
             distilled = {
                 name: loss(*({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, wanted)))
                 for name, loss in self.losses.items()

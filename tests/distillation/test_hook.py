@@ -133,21 +133,23 @@ def test_the_teacher_is_frozen_and_seen_no_further_than_its_last_tap(toy_data, t
     cfg = toy_config(ASKD, toy_data, tmp_path, teacher)
     runner = RUNNERS.build(cfg)
     hook = next(hook for hook in runner.hooks if isinstance(hook, DistillationHook))
-    calls = []
+    calls, before = [], []
 
     class Spy(Hook):
         priority = 'LOWEST'
 
         def before_train(self, runner):
+            before.append(copy.deepcopy(hook.teacher.model.state_dict()))
             for name in ('backbone.layer4.2.conv2', 'backbone.layer4.2.conv3', 'neck', 'bbox_head'):
-                module = hook.teacher.get_submodule(name)
+                module = hook.teacher.model.get_submodule(name)
                 module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name))
 
     runner.register_hook(Spy())
     runner.train()
     assert set(calls) == {'backbone.layer4.2.conv2'}
-    assert not hook.teacher.training and not any(p.requires_grad for p in hook.teacher.parameters())
-    assert equal(hook.teacher.state_dict(), read_checkpoint(teacher)['state_dict'])
+    network = hook.teacher.model
+    assert not network.training and not any(p.requires_grad for p in network.parameters())
+    assert equal(network.state_dict(), before[0])
 
 
 def test_an_interrupted_distillation_resumes_bit_for_bit(toy_data, teacher, tmp_path):

@@ -1,0 +1,80 @@
+"""The frozen teacher: folded for inference, and run no further than its last tap."""
+
+import copy
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from askd_mmdet.distillation.taps import Taps
+
+# Relative. Rounding makes 1e-5; a norm folded into a convolution that it does not follow makes something of order 1.
+_TOLERANCE = 1e-3
+
+
+class Teacher:
+    """Says what the taps of a frozen network put out for HR images.
+
+    For speed the batch norms are folded into the convolutions before them, and on the CPU the weights laid out channels
+    last. The first images decide: unless every tap puts out what it did before, the network runs as it was built.
+
+    Args:
+        model: The network with its weights, on its device.
+        patterns: See :class:`Taps`.
+
+    Attributes:
+        model: The network that runs.
+        matched: How many modules each pattern matches.
+    """
+
+    def __init__(self, model: nn.Module, patterns: dict[str, str]):
+        folded = _fold(model.eval().requires_grad_(False))
+        built = model, Taps(model, patterns, 'teacher')
+        self.matched = built[1].matched
+        self._built = built if folded else None
+        self.model, self.taps = (folded, Taps(folded, patterns, 'teacher')) if folded else built
+
+    def see(self, hr_inputs: list[Tensor] | Tensor, counts: dict[str, int]) -> dict[str, list[Tensor]]:
+        """What the taps put out for a batch of HR images, by kind, without gradients.
+
+        Args:
+            hr_inputs: The batch as the data preprocessor takes it.
+            counts: How many outputs of each kind to wait for; the network runs no further.
+
+        Raises:
+            ValueError: When the network ends with other numbers of outputs.
+        """
+        if self._built:
+            with torch.autocast(next(self.model.parameters()).device.type, enabled=False):
+                expected = _run(*self._built, hr_inputs, counts)
+                found = _run(self.model, self.taps, hr_inputs, counts)
+            if not all(
+                torch.dist(a, b) <= _TOLERANCE * a.norm()
+                for kind in counts
+                for a, b in zip(expected[kind], found[kind])
+            ):
+                self.model, self.taps = self._built
+                print_log('The teacher runs unfolded: folding its batch norms would change what it teaches.', 'current')
+            self._built = None
+        return _run(self.model, self.taps, hr_inputs, counts)
+
+
+def _fold(model):
+    """A folded copy, or None where that is impossible."""
+    try:
+        folded = fuse_conv_bn(copy.deepcopy(model)).requires_grad_(False)
+    except (
+        AttributeError,
+        RuntimeError,
+        TypeError,
+    ):  # a norm of other channels than the convolution, or without weights
+        return None
+    on_cpu = all(parameter.device.type == 'cpu' for parameter in folded.parameters())
+    return folded.to(memory_format=torch.channels_last) if on_cpu else folded
+
+
+def _run(model, taps, hr_inputs, counts):
+    with torch.no_grad(), taps.recording(stop_at=counts):
+        model(model.data_preprocessor(dict(inputs=hr_inputs), False)['inputs'], mode='tensor')
+    return taps.stop()

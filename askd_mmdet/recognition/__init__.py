@@ -1,0 +1,7 @@
+"""Face recognition at low resolution: IR-ResNet, ArcFace, pairs, TinyFace and the two protocols (tables 1-3)."""
+
+from askd_mmdet.recognition.arcface_head import ArcFaceHead
+from askd_mmdet.recognition.ir_resnet import IRResNet
+from askd_mmdet.recognition.recognizer import FaceRecognizer
+
+__all__ = ['ArcFaceHead', 'FaceRecognizer', 'IRResNet']

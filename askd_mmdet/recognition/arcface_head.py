@@ -1,0 +1,49 @@
+"""ArcFace (eq. 2) that survives rounding and half precision."""
+
+import torch
+from mmpretrain.models.heads.margin_head import ArcFaceClsHead, NormProduct
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+# acos has an infinite slope at 1, and rounding can put a cosine beyond it: stay away by a float32 step or two.
+_GREATEST_COSINE = 1 - 1e-7
+
+
+class BoundedCosine(NormProduct):
+    """Cosine between embeddings (N, C) of any floating type and class weights: float32, strictly within (-1, 1)."""
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return super().forward(embeddings.float()).clamp(-_GREATEST_COSINE, _GREATEST_COSINE)
+
+
+@MODELS.register_module()
+class ArcFaceHead(ArcFaceClsHead):
+    """mmpretrain's ArcFaceClsHead with the cosine clamped, computed in float32, and labels checked.
+
+    The submodule `norm_product` puts out the cosine of every class without the margin; times `scale` it is the logit
+    that logit distillation compares.
+
+    Args:
+        num_classes: Identities n of eq. 2.
+        in_channels: Numbers d in an embedding.
+        scale: s of eq. 2; the authors' code has 32.
+        margins: m of eq. 2.
+        **kwargs: See ArcFaceClsHead.
+
+    Raises:
+        ValueError: For a label that is no class (when a loss is computed).
+    """
+
+    def __init__(self, num_classes: int, in_channels: int, scale: float = 32.0, margins: float = 0.5, **kwargs):
+        super().__init__(num_classes, in_channels, scale=scale, margins=margins, **kwargs)
+        self.norm_product = BoundedCosine(in_channels, num_classes, self.num_subcenters)
+
+    def loss(self, feats: tuple[Tensor], data_samples: list, **kwargs) -> dict[str, Tensor]:
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        bad = labels[(labels < 0) | (labels >= self.num_classes)]
+        if len(bad):
+            raise ValueError(
+                f'ArcFaceHead: found the label {bad[0].item()}, expected 0 to {self.num_classes - 1}: set '
+                'model.head.num_classes to the number of identities in the training data'
+            )
+        return super().loss(feats, data_samples, **kwargs)

@@ -1,0 +1,92 @@
+"""Checkpoints of the authors' code (teaching-where-to-look), to ours and back.
+
+They hold `iters` and `net_state_dict`: `*_net.ckpt` the backbone, `*_margin.ckpt` the weights of the ArcFace head. Theirs and
+:class:`IRResNet` have the same modules under the same names, apart from the attention's.
+"""
+
+import torch
+from torch import Tensor
+
+from askd_mmdet.recognition.ir_resnet import DEPTHS, IRResNet
+from askd_mmdet.training.checkpoint import check_weights, weights_of
+
+_ATTENTION = {
+    '.res_layer.6.channel_attention.mlp.': '.channel_layer.shared_mlp.',
+    '.res_layer.6.spatial_attention.': '.spatial_layer.',
+}
+_HEAD = 'head.norm_product.weight'
+
+
+def from_authors(net: dict, margin: dict | None = None, source: str = 'the checkpoint') -> dict[str, Tensor]:
+    """Weights of a :class:`FaceRecognizer` from what is in the authors' files.
+
+    Args:
+        net: Content of `*_net.ckpt`.
+        margin: Content of `*_margin.ckpt`; without it the recognizer has no head (`head=None`).
+        source: Where they come from, for messages.
+
+    Raises:
+        ValueError: When they are no such checkpoints, or do not fit the network.
+    """
+    weights = {}
+    for name, value in _content(net, source).items():
+        for ours, theirs in _ATTENTION.items():
+            name = name.replace(theirs, ours)
+        weights[f'backbone.{name}'] = value
+    _check(weights, source)
+    if margin:
+        head = _content(margin, source)
+        if set(head) != {'weight'} or head['weight'].dim() != 2:
+            raise ValueError(f'{source}: found {sorted(head)} in the margin, expected one weight (classes, 512)')
+        weights[_HEAD] = head['weight']
+    return weights
+
+
+def to_authors(checkpoint: dict, source: str = 'the checkpoint') -> tuple[dict, dict | None]:
+    """The contents of `*_net.ckpt` and `*_margin.ckpt` from a checkpoint of a :class:`FaceRecognizer`.
+
+    Args:
+        checkpoint: As :func:`askd_mmdet.training.read_checkpoint` returns it.
+        source: Where it comes from, for messages.
+
+    Returns:
+        Both contents; None for the margin where the recognizer has no head.
+
+    Raises:
+        ValueError: When the authors' network cannot hold these weights, as those of `attention='conv'`.
+    """
+    weights = weights_of(checkpoint)
+    iters = checkpoint.get('meta', {}).get('iter', 0)
+    _check({name: value for name, value in weights.items() if name != _HEAD}, source)
+    net = {}
+    for name, value in weights.items():
+        for ours, theirs in _ATTENTION.items():
+            name = name.replace(ours, theirs)
+        net[name.removeprefix('backbone.')] = value
+    head = net.pop(_HEAD, None)
+    margin = None if head is None else dict(iters=iters, net_state_dict=dict(weight=head))
+    return dict(iters=iters, net_state_dict=net), margin
+
+
+def _content(checkpoint, source):
+    if 'net_state_dict' not in checkpoint:
+        raise ValueError(
+            f"{source}: found {sorted(map(str, checkpoint))[:5]}, expected 'net_state_dict' as in the authors' checkpoints"
+        )
+    return weights_of(dict(state_dict=checkpoint['net_state_dict']))
+
+
+def _check(weights, source):
+    """Make sure that weights are those of the authors' network of some depth."""
+    stages = [
+        len({name.split('.')[2] for name in weights if name.startswith(f'backbone.layer{i}.')}) for i in range(1, 5)
+    ]
+    depths = [depth for depth, blocks in DEPTHS.items() if list(blocks) == stages]
+    if not depths:
+        raise ValueError(
+            f'{source}: found {stages} blocks in the four stages, expected those of depth {", ".join(map(str, DEPTHS))}: '
+            f'{list(DEPTHS.values())}'
+        )
+    with torch.device('meta'):
+        network = torch.nn.ModuleDict(dict(backbone=IRResNet(*depths)))
+    check_weights(network, weights, source)
