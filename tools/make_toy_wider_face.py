@@ -1,14 +1,11 @@
 """Make a small WIDER FACE from pictures that come with scikit-image, without a download."""
 
-import argparse
-import inspect
-
 from askd_mmdet.toy import make_wider_face
+from askd_mmdet.toy.folder import make_parser, run_tool
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('root', help='folder to write, in the layout of the official download')
+def main() -> None:
+    parser = make_parser(make_wider_face, __doc__)
     parser.add_argument('--train-images', type=int, metavar='N', help='training pictures')
     parser.add_argument('--val-images', type=int, metavar='N', help='validation pictures')
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of the pictures, in pixels')
@@ -29,20 +26,8 @@ def make_parser() -> argparse.ArgumentParser:
         '--subset-heights', type=int, nargs=3, metavar=('EASY', 'MEDIUM', 'HARD'),
         help='least heights of the faces that count in a validation subset, in pixels',
     )  # fmt: skip
-    parser.add_argument('--force', action='store_true', help='replace a toy set made with other arguments')
-    parameters = inspect.signature(make_wider_face).parameters.values()
-    parser.set_defaults(**{p.name: p.default for p in parameters if p.default is not p.empty})
-    return parser
-
-
-def main() -> None:
-    parser = make_parser()
-    arguments = parser.parse_args()
-    try:
-        counts = make_wider_face(**vars(arguments))
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    print(f'{arguments.root}:')
+    root, counts = run_tool(make_wider_face, parser)
+    print(f'{root}:')
     for split in ('train', 'val'):
         print(f'  {split}: {counts[f"{split}_images"]} images, {counts[f"{split}_faces"]} faces')
     subsets = ', '.join(f'{subset} {counts[subset]}' for subset in ('easy', 'medium', 'hard'))

@@ -3,7 +3,6 @@
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
 from askd_mmdet.detection.square_crop import SquareCrop
-from askd_mmdet.detection.unreadable_images_hook import UnreadableImagesHook
 from askd_mmdet.detection.wider_face_dataset import WiderFaceTxtDataset
 from askd_mmdet.detection.wider_face_metric import WiderFaceMetric
 
@@ -11,7 +10,6 @@ __all__ = [
     'InceptionContext',
     'IoUAwareRetinaHead',
     'SquareCrop',
-    'UnreadableImagesHook',
     'WiderFaceMetric',
     'WiderFaceTxtDataset',
 ]

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS
-from mmengine.dataset import Compose
 from mmengine.logging import print_log
+
+from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 LAYOUT = """\
 <data root>/
@@ -76,18 +77,16 @@ def read_annotations(path: str | Path) -> list[tuple[str, np.ndarray, np.ndarray
 
 
 @DATASETS.register_module()
-class WiderFaceTxtDataset(BaseDetDataset):
+class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
     """WIDER FACE, read from the text annotation (mmdet's WIDERFaceDataset reads XML).
 
     A face has the key `ignore_flag` set where the annotation calls it invalid. Faces without width
     or height are left out. With `filter_cfg=dict(filter_empty_gt=True)`, training leaves out the
     images without a face that counts.
 
-    A picture that cannot be read stops nothing. The first transform of the pipeline must return
-    None for it: `dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow')` (the
-    cv2 backend fills up truncated JPEGs with grey). Training takes another image at random, and
-    testing a black picture. The `data_samples` that result carry the paths as the metainfo
-    `unreadable`, which brings them from the worker processes to `UnreadableImagesHook`.
+    A picture that cannot be read stops nothing, see `ReplacesUnreadable`, where the pipeline begins with
+    `dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow')`: the cv2 backend
+    fills up truncated JPEGs with grey.
 
     Args:
         data_root: Folder of the download, see `LAYOUT`.
@@ -111,7 +110,7 @@ class WiderFaceTxtDataset(BaseDetDataset):
                 raise FileNotFoundError(
                     f'{path} does not exist; WIDER FACE should lie as\n{LAYOUT}\n'
                     'set data_root in the config to that folder; '
-                    f'"python tools/check_wider_face.py {self.data_root}" says what is missing'
+                    f'"{self.check_tool}" says what is missing'
                 )
         data_list = []
         without_size = 0
@@ -134,36 +133,12 @@ class WiderFaceTxtDataset(BaseDetDataset):
             return self.data_list
         return [info for info in self.data_list if any(not instance['ignore_flag'] for instance in info['instances'])]
 
-    def __getitem__(self, index: int) -> dict:
-        """The sample of an image, or of what stands in for an unreadable one."""
-        load, *others = self.pipeline.transforms
-        transform = Compose(others)
-        tries = 1 if self.test_mode else self.max_refetch + 1
-        unreadable = []
-        for _ in range(tries):
-            info = self.get_data_info(index)
-            sample = load(info)
-            if sample is None:
-                unreadable.append(info['img_path'])
-                if self.test_mode:
-                    sample = info | _black_picture(info['instances'])
-            if sample is not None:
-                sample = transform(sample)
-            if sample is not None:
-                if unreadable:
-                    sample['data_samples'].set_metainfo(dict(unreadable=tuple(unreadable)))
-                return sample
-            index = self._rand_another()
-        raise RuntimeError(
-            f'none of {tries} images in a row gave a sample: a transform dropped '
-            f'{tries - len(unreadable)}, and {len(unreadable)} could not be read'
-            f'{": " if unreadable else ""}{", ".join(unreadable[:5])}; '
-            f'"python tools/check_wider_face.py {self.data_root}" says which pictures are damaged'
-        )
+    @property
+    def check_tool(self) -> str:
+        return f'python tools/check_wider_face.py {self.data_root}'
 
-
-def _black_picture(instances, least=64):
-    """What the loader would add for a black picture that holds all boxes."""
-    corners = np.array([instance['bbox'][2:] for instance in instances]).reshape(-1, 2)
-    width, height = np.ceil(corners.max(0, initial=least)).astype(int).tolist()
-    return dict(img=np.zeros((height, width, 3), np.uint8), img_shape=(height, width), ori_shape=(height, width))
+    def stand_in(self, info: dict) -> dict:
+        """What the loader would add for a black picture that holds all boxes."""
+        corners = np.array([instance['bbox'][2:] for instance in info['instances']]).reshape(-1, 2)
+        width, height = np.ceil(corners.max(0, initial=64)).astype(int).tolist()
+        return dict(img=np.zeros((height, width, 3), np.uint8), img_shape=(height, width), ori_shape=(height, width))

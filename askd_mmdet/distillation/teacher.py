@@ -49,11 +49,8 @@ class Teacher:
             with torch.autocast(next(self.model.parameters()).device.type, enabled=False):
                 expected = _run(*self._built, hr_inputs, counts)
                 found = _run(self.model, self.taps, hr_inputs, counts)
-            if not all(
-                torch.dist(a, b) <= _TOLERANCE * a.norm()
-                for kind in counts
-                for a, b in zip(expected[kind], found[kind])
-            ):
+            pairs = (pair for kind in counts for pair in zip(expected[kind], found[kind]))
+            if not all(torch.dist(a, b) <= _TOLERANCE * a.norm() for a, b in pairs):
                 self.model, self.taps = self._built
                 print_log('The teacher runs unfolded: folding its batch norms would change what it teaches.', 'current')
             self._built = None
@@ -64,11 +61,7 @@ def _fold(model):
     """A folded copy, or None where that is impossible."""
     try:
         folded = fuse_conv_bn(copy.deepcopy(model)).requires_grad_(False)
-    except (
-        AttributeError,
-        RuntimeError,
-        TypeError,
-    ):  # a norm of other channels than the convolution, or without weights
+    except (AttributeError, RuntimeError, TypeError):  # a norm without weights, or of other channels
         return None
     on_cpu = all(parameter.device.type == 'cpu' for parameter in folded.parameters())
     return folded.to(memory_format=torch.channels_last) if on_cpu else folded

@@ -1,7 +1,25 @@
 """Face recognition at low resolution: IR-ResNet, ArcFace, pairs, TinyFace and the two protocols (tables 1-3)."""
 
 from askd_mmdet.recognition.arcface_head import ArcFaceHead
+from askd_mmdet.recognition.datasets import (
+    FaceFolderDataset,
+    FaceRecordDataset,
+    PairBundleDataset,
+    PairListDataset,
+    TinyFaceDataset,
+)
 from askd_mmdet.recognition.ir_resnet import IRResNet
+from askd_mmdet.recognition.loading import LoadFaceImage
 from askd_mmdet.recognition.recognizer import FaceRecognizer
 
-__all__ = ['ArcFaceHead', 'FaceRecognizer', 'IRResNet']
+__all__ = [
+    'ArcFaceHead',
+    'FaceFolderDataset',
+    'FaceRecognizer',
+    'FaceRecordDataset',
+    'IRResNet',
+    'LoadFaceImage',
+    'PairBundleDataset',
+    'PairListDataset',
+    'TinyFaceDataset',
+]

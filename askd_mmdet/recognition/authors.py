@@ -1,7 +1,7 @@
 """Checkpoints of the authors' code (teaching-where-to-look), to ours and back.
 
-They hold `iters` and `net_state_dict`: `*_net.ckpt` the backbone, `*_margin.ckpt` the weights of the ArcFace head. Theirs and
-:class:`IRResNet` have the same modules under the same names, apart from the attention's.
+They hold `iters` and `net_state_dict`: `*_net.ckpt` the backbone, `*_margin.ckpt` the ArcFace head's weights. Their
+network and :class:`IRResNet` have the same modules under the same names, apart from the attention's.
 """
 
 import torch
@@ -71,22 +71,18 @@ def to_authors(checkpoint: dict, source: str = 'the checkpoint') -> tuple[dict, 
 def _content(checkpoint, source):
     if 'net_state_dict' not in checkpoint:
         raise ValueError(
-            f"{source}: found {sorted(map(str, checkpoint))[:5]}, expected 'net_state_dict' as in the authors' checkpoints"
+            f"{source}: found {sorted(map(str, checkpoint))[:5]}, expected 'net_state_dict' as in the authors' files"
         )
     return weights_of(dict(state_dict=checkpoint['net_state_dict']))
 
 
 def _check(weights, source):
     """Make sure that weights are those of the authors' network of some depth."""
-    stages = [
-        len({name.split('.')[2] for name in weights if name.startswith(f'backbone.layer{i}.')}) for i in range(1, 5)
-    ]
-    depths = [depth for depth, blocks in DEPTHS.items() if list(blocks) == stages]
+    blocks = {tuple(name.split('.')[1:3]) for name in weights}
+    stages = tuple(sum(layer == f'layer{i}' for layer, *_ in blocks) for i in range(1, 5))
+    depths = [depth for depth in DEPTHS if DEPTHS[depth] == stages]
     if not depths:
-        raise ValueError(
-            f'{source}: found {stages} blocks in the four stages, expected those of depth {", ".join(map(str, DEPTHS))}: '
-            f'{list(DEPTHS.values())}'
-        )
+        raise ValueError(f'{source}: found {stages} blocks in the four stages, expected those of a depth in {DEPTHS}')
     with torch.device('meta'):
         network = torch.nn.ModuleDict(dict(backbone=IRResNet(*depths)))
     check_weights(network, weights, source)

@@ -58,8 +58,8 @@ class IRResNet(BaseModule):
 
     Args:
         depth: 18, 50, 100 or 152.
-        attention: 'block' puts CBAM at the end of every residual block, as the authors' code does; 'conv' after the norm
-            of every 3x3 convolution but the stem's, as the paper's text says.
+        attention: 'block' puts CBAM at the end of every residual block, as the authors' code does; 'conv' after the
+            norm of every 3x3 convolution but the stem's, as the paper's text says.
         cbam: Config of the attention module; the spatial filter is 3x3 in the authors' code, 7x7 in the paper.
         base_channels: Channels of the stem and the first stage; every further stage has twice as many.
         input_size: Side of the square input in pixels, a multiple of 16.
@@ -70,8 +70,8 @@ class IRResNet(BaseModule):
         (N, 3, input_size, input_size) -> one embedding (N, embedding_dims), in a tuple.
 
     Raises:
-        ValueError: For an unknown depth or attention, or a size that is no multiple of 16; when called, for an image of
-            another size.
+        ValueError: For an unknown depth or attention, or a size that is no multiple of 16; when called, for an image
+            of another size.
 
     Example:
         >>> import torch
@@ -97,7 +97,7 @@ class IRResNet(BaseModule):
         if attention not in ('block', 'conv'):
             raise ValueError(f"IRResNet: found attention={attention!r}, expected 'block' or 'conv'")
         if input_size % 16 or input_size < 16:
-            raise ValueError(f'IRResNet: found input_size={input_size}, expected a multiple of 16: the stages halve it')
+            raise ValueError(f'IRResNet: found input_size={input_size}, expected a multiple of 16')
         self.input_size = input_size
         self.input_layer = nn.Sequential(
             nn.Conv2d(3, base_channels, 3, padding=1, bias=False),
@@ -124,8 +124,7 @@ class IRResNet(BaseModule):
         if x.shape[-2:] != (self.input_size, self.input_size):
             raise ValueError(
                 f'IRResNet: found images of {x.shape[-2]}x{x.shape[-1]} pixels, expected {self.input_size}x'
-                f'{self.input_size}: put Resize(scale=({self.input_size}, {self.input_size})) into the pipeline, or set '
-                'input_size'
+                f'{self.input_size}: put Resize(scale=({self.input_size}, {self.input_size})) into the pipeline'
             )
         x = self.input_layer(x)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

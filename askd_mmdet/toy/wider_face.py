@@ -5,8 +5,6 @@ same sizes, contrasts and brightnesses, so that neither the border of a patch no
 gives a face away.
 """
 
-import json
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +12,14 @@ from functools import cache
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from scipy.io import savemat
+
+from askd_mmdet.toy.folder import check, encode_jpeg, write_folder
 
 SPLITS = ('train', 'val')
 SUBSETS = ('easy', 'medium', 'hard')
@@ -88,15 +87,15 @@ def patch_indices(split: str) -> tuple[np.ndarray, np.ndarray]:
     say.) Left out are non-faces that are flat in the middle, that show half a face, or mostly the
     black frame around a photograph.
     """
-    patches = _patches()
-    textured = (patches[:, 5:20, 5:20].std((1, 2)) > 0.04) & ((patches < 0.01).mean((1, 2)) < 0.4)
-    faces, non_faces = np.split(np.arange(len(patches)), 2)
+    everything = patches()
+    textured = (everything[:, 5:20, 5:20].std((1, 2)) > 0.04) & ((everything < 0.01).mean((1, 2)) < 0.4)
+    faces, non_faces = np.split(np.arange(len(everything)), 2)
     non_faces = np.setdiff1d(non_faces[textured[non_faces]], _HALF_FACES)
     return _part(faces, split, axis=0), _part(non_faces, split, axis=0)
 
 
 @cache
-def _patches() -> np.ndarray:
+def patches() -> np.ndarray:
     """float32, (200, 25, 25), in [0, 1]: 100 faces of LFW, then 100 non-faces."""
     return np.load(_skimage_file('lfw_subset.npy')).astype(np.float32)
 
@@ -145,8 +144,8 @@ def draw_picture(
     flipped = rng.random(2 * count) < 0.5
     x, y, sides = _layout(rng, 2 * count, size, face_sizes)
 
-    image = _random_crop(rng, background(event_of(index), split), size).astype(np.float32)
-    for i, patch in enumerate(_patches()[chosen]):
+    image = random_crop(rng, background(event_of(index), split), size).astype(np.float32)
+    for i, patch in enumerate(patches()[chosen]):
         _paste(rng, image, patch[:, ::-1] if flipped[i] else patch, x[i], y[i], sides[i])
     # The grain of a sensor, over everything: patches would be smoother than what surrounds them.
     image += rng.normal(0, 2, size)
@@ -202,24 +201,24 @@ def _layout(rng, count, size, face_sizes, attempts=100):
     )
 
 
-def _resize(image, size):
+def resize(image, size):
     """Averages pixels where it shrinks, so that nothing aliases."""
     shrinks = size[0] < image.shape[0]
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def _random_crop(rng, image, size):
+def random_crop(rng, image, size):
     """A window of the aspect ratio of `size`, half to all of the image long, resized to it."""
     scale = rng.uniform(0.5, 1) * min(np.divide(image.shape, size))
     height, width = np.rint(np.multiply(size, scale)).astype(int).clip(1)
     y, x = rng.integers(0, np.subtract(image.shape, (height, width)) + 1)
-    return _resize(image[y : y + height, x : x + width], size)
+    return resize(image[y : y + height, x : x + width], size)
 
 
 def _paste(rng, image, patch, x, y, side):
     """Blend a patch into an image, in place: random contrast and brightness, soft border."""
     patch = (patch - patch.mean()) / patch.std()
-    patch = _resize(rng.uniform(90, 170) + rng.uniform(30, 55) * patch, (side, side))
+    patch = resize(rng.uniform(90, 170) + rng.uniform(30, 55) * patch, (side, side))
     across = np.abs(np.arange(side) * 2 + 1 - side) / side
     radius = (across[:, None] ** 4 + across**4) ** 0.25
     opacity = np.clip((1 - radius) / 0.2, 0, 1)
@@ -284,44 +283,26 @@ def make_wider_face(
         subset_heights=list(subset_heights),
     )
     _check(**arguments)
-    root = Path(root).expanduser().absolute()
-    occupied = root.exists() and any(root.iterdir())
-    if occupied:
-        existing = _existing(root)
-        if existing['arguments'] == arguments:
-            return existing['counts']
-        if not force:
-            raise FileExistsError(
-                f'{root} holds a toy set made with '
-                f'{_differences(existing["arguments"], arguments)}; '
-                'use another folder, or force=True (--force) to replace it'
-            )
+    drawing = (size, seed, faces_per_image, face_sizes, without_faces)
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as temporary:
-        new = Path(temporary, 'new')
-        drawing = (size, seed, faces_per_image, face_sizes, without_faces)
-        train = _write_split(new, 'train', train_images, drawing)
-        val = _write_split(new, 'val', val_images, drawing)
-        counts = dict(
+    def write(folder):
+        train = _write_split(folder, 'train', train_images, drawing)
+        val = _write_split(folder, 'val', val_images, drawing)
+        return dict(
             train_images=train_images,
             val_images=val_images,
             train_faces=_count(train),
             val_faces=_count(val),
             **write_ground_truth(
-                new / 'eval_tools/ground_truth',
+                folder / 'eval_tools/ground_truth',
                 val,
                 lambda event, name, boxes: {
                     subset: boxes[:, 3] >= height for subset, height in zip(SUBSETS, subset_heights)
                 },
             ),
         )
-        text = json.dumps(dict(arguments=arguments, counts=counts), indent=2)
-        (new / 'toy.json').write_text(text + '\n')
-        if occupied:
-            os.replace(root, Path(temporary, 'old'))
-        os.replace(new, root)
-    return counts
+
+    return write_folder(root, arguments, write, force)
 
 
 def _check(
@@ -336,7 +317,7 @@ def _check(
     **_,
 ):
     greatest = _patch_side(face_sizes[1])
-    for holds, name, value, expected in (
+    check(
         (train_images >= 1, 'train_images', train_images, 'at least 1'),
         (val_images >= 1, 'val_images', val_images, 'at least 1'),
         (seed >= 0, 'seed', seed, 'at least 0'),
@@ -360,26 +341,6 @@ def _check(
             subset_heights,
             'easy >= medium >= hard >= 1',
         ),
-    ):
-        if not holds:
-            raise ValueError(f'{name} is {value}, expected {expected}')
-
-
-def _existing(root):
-    """What toy.json says of the set in a folder."""
-    try:
-        return json.loads((root / 'toy.json').read_text())
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise FileExistsError(
-            f'{root} is not empty and holds no toy set (no readable toy.json); use another folder'
-        ) from error
-
-
-def _differences(existing, wanted):
-    names = [name for name in wanted if existing.get(name) != wanted[name]]
-    return ' and '.join(
-        ', '.join(f'{name}={arguments.get(name)}' for name in names) + suffix
-        for arguments, suffix in ((existing, ''), (wanted, ' is wanted'))
     )
 
 
@@ -393,8 +354,7 @@ def _write_split(root, split, count, drawing):
         event = event_of(index)
         path = root / f'WIDER_{split}/images' / event / f'{event.replace("--", "_")}_{split}_{index}.jpg'
         path.parent.mkdir(parents=True, exist_ok=True)
-        color = cv2.cvtColor(picture.image, cv2.COLOR_GRAY2BGR)
-        path.write_bytes(cv2.imencode('.jpg', color, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+        path.write_bytes(encode_jpeg(picture.image))
         annotations[event][path.name] = picture.boxes
 
     annotations = dict(sorted(annotations.items()))

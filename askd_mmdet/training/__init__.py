@@ -1,15 +1,18 @@
-"""What every run needs: safe checkpoints, repeatable epochs, and an end to diverged runs."""
+"""What every run needs: safe checkpoints, repeatable epochs, patience with bad pictures, an end to diverged runs."""
 
 from askd_mmdet.training.checkpoint import CrashSafeCheckpointHook, load_weights, read_checkpoint
 from askd_mmdet.training.finite_loss import FiniteLossHook
 from askd_mmdet.training.runner import SafeRunner
 from askd_mmdet.training.seed import EpochSeedHook, seed_worker
+from askd_mmdet.training.unreadable import ReplacesUnreadable, UnreadableImagesHook
 
 __all__ = [
     'CrashSafeCheckpointHook',
     'EpochSeedHook',
     'FiniteLossHook',
+    'ReplacesUnreadable',
     'SafeRunner',
+    'UnreadableImagesHook',
     'load_weights',
     'read_checkpoint',
     'seed_worker',

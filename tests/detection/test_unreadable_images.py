@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from askd_mmdet.detection import unreadable_images_hook
-from askd_mmdet.detection.unreadable_images_hook import UnreadableImagesHook
+from askd_mmdet.training import unreadable
+from askd_mmdet.training.unreadable import UnreadableImagesHook
 
 GOOD = ['0--Parade/good_0.jpg', '0--Parade/good_1.jpg']
 BAD = {f'1--Riot/{name}.jpg' for name in ('missing', 'empty', 'no_picture', 'truncated', 'header_only')}
@@ -113,7 +113,7 @@ def test_training_gives_up_and_names_the_pictures(root, tmp_path):
         'x/a.jpg\n0\n0 0 0 0 0 0 0 0 0 0\nx/b.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n'
     )
     dataset = DATASETS.build(config(tmp_path, max_refetch=3))
-    with pytest.raises(RuntimeError, match=r'none of 4 images .* 4 could not be read: .*x/a.jpg') as caught:
+    with pytest.raises(RuntimeError, match=r'none of 4 pictures .* 4 could not be read: .*x/a.jpg') as caught:
         dataset[0]
     assert f'python tools/check_wider_face.py {tmp_path}' in str(caught.value)
 
@@ -126,7 +126,7 @@ def test_an_image_that_a_transform_drops_is_not_called_unreadable(root):
     settings['pipeline'] = [*PIPELINE[:2], drop_the_first, *PIPELINE[2:]]
     sample = DATASETS.build(settings)[0]['data_samples']
     assert sample.img_id == 1 and names(sample.get('unreadable', ()), root) <= BAD
-    with pytest.raises(RuntimeError, match=r'none of 1 images .* a transform dropped 1, and 0 could not'):
+    with pytest.raises(RuntimeError, match=r'none of 1 pictures .* a transform dropped 1, and 0 could not'):
         DATASETS.build(settings | dict(test_mode=True))[0]
 
 
@@ -209,6 +209,6 @@ def test_the_hook_joins_the_processes_and_is_silent_without_a_cause(monkeypatch)
     hook = UnreadableImagesHook()
     hook.after_train(None)
     assert not logged
-    monkeypatch.setattr(unreadable_images_hook, 'all_gather_object', lambda mine: [mine, {'b.jpg', 'a.jpg'}, {'b.jpg'}])
+    monkeypatch.setattr(unreadable, 'all_gather_object', lambda mine: [mine, {'b.jpg', 'a.jpg'}, {'b.jpg'}])
     hook.after_train(None)
     assert logged == ['2 train pictures could not be read:\n  a.jpg\n  b.jpg']

@@ -40,7 +40,8 @@ def norms(model):
     return [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-def see(patterns, counts, images=torch.rand(2, 3, 8, 8), **options):
+def see(patterns, counts, **options):
+    images = torch.rand(2, 3, 8, 8)
     model = network(**options)
     plain = copy.deepcopy(model).eval()
     outputs = {}

@@ -81,13 +81,13 @@ def test_what_does_not_fit_is_named(network, files, tmp_path):
         from_authors(dict(state_dict={}), source='x')
     with pytest.raises(ValueError, match=r'found \[\] in the margin, expected one weight'):
         from_authors(net, dict(net_state_dict={}))
-    with pytest.raises(ValueError, match=r'found \[0, 0, 0, 0\] blocks in the four stages'):
+    with pytest.raises(ValueError, match=r'found \(0, 0, 0, 0\) blocks in the four stages'):
         from_authors(dict(net_state_dict={}))
     del net['net_state_dict']['output_layer.3.weight']
-    with pytest.raises(ValueError, match='1 weights missing in the file: backbone.output_layer.3.weight'):
+    with pytest.raises(ValueError, match=r'1 weights missing in the file: backbone\.output_layer\.3\.weight'):
         from_authors(net)
     every_convolution = nn.ModuleDict(dict(backbone=IRResNet(18, 'conv', base_channels=16))).state_dict()
-    with pytest.raises(ValueError, match='weights unknown to the model'):
+    with pytest.raises(ValueError, match='weights unknown'):
         to_authors(every_convolution)
     done = convert(files / 'nowhere.ckpt', tmp_path / 'ours.pth')
     assert done.returncode == 1 and done.stderr.startswith('error: no checkpoint at')

@@ -1,0 +1,80 @@
+"""Verification bundles: what real ones hold is read, what hostile ones hold is not run."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from askd_mmdet.recognition.bundle import read_bundle
+from tests.recognition.formats import jpeg, write_bundle
+
+PICTURES = [jpeg(i) for i in range(4)]
+
+
+@pytest.mark.parametrize('protocol', [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize('same', [[True, False], [np.True_, np.False_], np.array([True, False]), [1, 0]], ids=str)
+def test_every_protocol_and_kind_of_boolean_is_read(tmp_path, protocol, same):
+    found, labels = read_bundle(write_bundle(tmp_path / 'a.bin', PICTURES, same, protocol))
+    assert found == PICTURES and labels.tolist() == [True, False] and labels.dtype == bool
+
+
+def test_pictures_may_be_arrays_of_bytes(tmp_path):
+    arrays = [np.frombuffer(picture, np.uint8) for picture in PICTURES]
+    assert read_bundle(write_bundle(tmp_path / 'a.bin', arrays, [True, False]))[0] == PICTURES
+
+
+def test_strings_of_python_2_are_bytes(tmp_path):
+    """What Python 2 wrote: protocol 2 with its 8-bit strings."""
+    strings = b''.join(b'T' + len(p).to_bytes(4, 'little') + p for p in PICTURES)
+    (tmp_path / 'a.bin').write_bytes(b'\x80\x02](' + strings + b'e](\x88\x89e\x86.')
+    found, same = read_bundle(tmp_path / 'a.bin')
+    assert found == PICTURES and same.tolist() == [True, False]
+
+
+class Hostile:
+    def __init__(self, call, *args):
+        self.reduced = call, args
+
+    def __reduce__(self):
+        return self.reduced
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 4])
+def test_a_hostile_bundle_runs_nothing(tmp_path, protocol):
+    proof = tmp_path / 'proof'
+    for call, *args in (
+        (os.system, f'touch {proof}'),
+        (exec, f'open({str(proof)!r}, "w")'),
+        (getattr, 'text', 'upper'),
+        (open, str(proof), 'w'),
+    ):
+        path = write_bundle(tmp_path / 'a.bin', [Hostile(call, *args)], [True], protocol)
+        with pytest.raises(ValueError, match=r'a.bin is not a bundle that can be read safely: refused: it asks for'):
+            read_bundle(path)
+    assert not proof.exists()
+
+
+def test_the_encoder_of_bytes_encodes_nothing_else(tmp_path):
+    import codecs
+
+    path = write_bundle(tmp_path / 'a.bin', [Hostile(codecs.encode, 'x', 'rot13')], [True], 2)
+    with pytest.raises(ValueError, match=r'refused: _codecs\.encode'):
+        read_bundle(path)
+
+
+def test_wrong_contents_are_named(tmp_path):
+    path = tmp_path / 'a.bin'
+    with pytest.raises(FileNotFoundError, match=r'a.bin does not exist'):
+        read_bundle(path)
+    whole = write_bundle(path, PICTURES, [True, False]).read_bytes()
+    for content in (whole[: len(whole) // 2], b'', b'<html>404</html>', whole[:-1]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match='is not a bundle that can be read safely'):
+            read_bundle(path)
+    for content in ([1, 2, 3], dict(a=1), (PICTURES, [[True], [False]]), ('ab', [True]), ([1, 2], [True]), (3, [True])):
+        path.write_bytes(pickle.dumps(content))
+        with pytest.raises(ValueError, match='expected a list of JPEGs and a list of booleans'):
+            read_bundle(path)
+    with pytest.raises(ValueError, match=r'holds 4 pictures and 3 pairs, expected two pictures for each pair'):
+        read_bundle(write_bundle(path, PICTURES, [True, False, True]))
