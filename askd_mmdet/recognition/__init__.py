@@ -8,9 +8,13 @@ from askd_mmdet.recognition.datasets import (
     PairListDataset,
     TinyFaceDataset,
 )
+from askd_mmdet.recognition.identification import identification_ranks, match_characteristic
+from askd_mmdet.recognition.identification_metric import IdentificationMetric
 from askd_mmdet.recognition.ir_resnet import IRResNet
 from askd_mmdet.recognition.loading import LoadFaceImage
 from askd_mmdet.recognition.recognizer import FaceRecognizer
+from askd_mmdet.recognition.verification import verify
+from askd_mmdet.recognition.verification_metric import VerificationMetric
 
 __all__ = [
     'ArcFaceHead',
@@ -18,8 +22,13 @@ __all__ = [
     'FaceRecognizer',
     'FaceRecordDataset',
     'IRResNet',
+    'IdentificationMetric',
     'LoadFaceImage',
     'PairBundleDataset',
     'PairListDataset',
     'TinyFaceDataset',
+    'VerificationMetric',
+    'identification_ranks',
+    'match_characteristic',
+    'verify',
 ]

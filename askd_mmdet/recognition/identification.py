@@ -1,112 +1,96 @@
-"""Closed-set identification, as TinyFace has it: a probe against a gallery full of distractors (table 3)."""
-
-from collections.abc import Iterator
+"""Face identification, closed set: at which rank the gallery holds a probe's person (TinyFace, table 2)."""
 
 import numpy as np
 
-# The label of gallery faces that are nobody's mates.
-DISTRACTOR = -100
-# Above what float64 rounds in a product of two unit vectors (D * 2**-53, 1e-13 for 1,024 numbers), so that the same
-# picture twice is a tie wherever it stands, and below what a last bit of a float32 feature changes.
-_TIE = 1e-12
-# Gallery faces that are scored at once; with 3,700 probes their scores take 58 MiB.
-_BLOCK = 2048
+# Two float32 inner products of the same unit vectors differ by less, whatever the order of their sums.
+_ROUNDING = 2e-6
 
 
 def identification_ranks(
-    probes: np.ndarray, probe_labels: np.ndarray, gallery: np.ndarray, gallery_labels: np.ndarray
+    probes: np.ndarray,
+    probe_labels: np.ndarray,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    block: int = 4096,
 ) -> np.ndarray:
-    """The rank at which each probe meets its first mate, when the gallery is sorted by cosine similarity.
+    """Rank of the best mate of every probe: 1 + the number of other persons' faces that are at least as similar.
 
-    That is 1 + the gallery faces of other labels whose cosine is not below that of the best mate. A tie counts against
-    the probe, so that features which are all the same find nobody. Cosines are taken in float64; closer than 1e-12
-    counts as a tie. A feature of zeros has a cosine of 0 with everything.
+    Similarity is the inner product of normalised embeddings. A tie counts against the probe, so that an embedding that
+    is the same for all faces identifies nobody. The gallery is read block by block, twice where it holds mates.
 
     Args:
-        probes: (P, D), any scale.
-        probe_labels: int, (P,).
-        gallery: (G, D). Only slices `gallery[start:stop]` are taken, twice each, so that an `np.memmap` need not fit
-            into memory. Beside it about P * (8 * D + 32,768) bytes are needed.
-        gallery_labels: int, (G,); -100 for distractors, which are nobody's mates.
+        probes: (P, D), of any floating type; computed in float32.
+        probe_labels: int (P,).
+        gallery: (G, D), an array or anything else that gives arrays for slices, as np.memmap.
+        gallery_labels: int (G,); distractors have a label that no probe has.
+        block: Gallery faces that are compared at a time.
 
     Returns:
-        int64, (P,), from 1 to G; 0 for a probe without a mate in the gallery.
+        int64 (P,), from 1; 0 for a probe without a mate.
 
     Raises:
-        ValueError: When shapes do not fit or a feature is not finite.
+        ValueError: When shapes do not fit, or an embedding is not finite.
 
-    >>> gallery = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    >>> identification_ranks(np.array([[3.0, 0.1], [0.1, 3.0]]), [7, 7], gallery, [7, 8, -100])
-    array([1, 3])
+    Example:
+        >>> gallery = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> identification_ranks(np.array([[1.0, 0.1], [0.0, 2.0]]), [5, 8], gallery, [5, -100, 8])
+        array([1, 2])
     """
     probe_labels, gallery_labels = np.asarray(probe_labels), np.asarray(gallery_labels)
-    if (
-        probes.ndim != 2
-        or len(gallery.shape) != 2
-        or probes.shape[1] != gallery.shape[1]
-        or (probe_labels.shape, gallery_labels.shape) != (probes.shape[:1], gallery.shape[:1])
-    ):
+    if np.ndim(probes) != 2 or len(probes) != len(probe_labels) or len(gallery) != len(gallery_labels):
         raise ValueError(
-            f'the probes are {probes.shape} with labels {probe_labels.shape}, the gallery is {gallery.shape} with '
-            f'labels {gallery_labels.shape}; they should be (P, D) with (P,) and (G, D) with (G,)'
+            f'found {np.shape(probes)} embeddings and {len(probe_labels)} labels of probes, {len(gallery)} embeddings '
+            f'and {len(gallery_labels)} labels of gallery faces, expected (N, D) embeddings and N labels of each'
         )
-    probes = _unit(probes, 'probe', 0)
-    mates = np.isin(gallery_labels, probe_labels) & (gallery_labels != DISTRACTOR)
-    best = np.full(len(probes), -np.inf)
-    for faces, labels in _blocks(gallery, gallery_labels, mates):
-        cosines = np.where(probe_labels[:, None] == labels, probes @ faces.T, -np.inf)
-        best = np.maximum(best, cosines.max(1))
+    probes = _normalise(probes, 'probes', 0)
+    parts = [slice(start, start + block) for start in range(0, len(gallery), block)]
+    known = np.isin(gallery_labels, probe_labels)
 
-    mated = best > -np.inf
-    ranks = mated.astype(np.int64)
-    for faces, labels in _blocks(gallery, gallery_labels, np.full(len(gallery_labels), True)):
-        better = probes[mated] @ faces.T >= best[mated, None] - _TIE
-        better &= probe_labels[mated, None] != labels
-        ranks[mated] += better.sum(1)
-    return ranks
+    def compare(part):
+        similarity = probes @ _normalise(gallery[part], 'gallery faces', part.start).T
+        return similarity, probe_labels[:, None] == gallery_labels[part]
 
-
-def _blocks(gallery: np.ndarray, labels: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Unit vectors and labels of the chosen gallery faces, part by part."""
-    for start in range(0, len(labels), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        if chosen[part].any():
-            yield _unit(gallery[part], 'gallery face', start)[chosen[part]], labels[part][chosen[part]]
+    best = np.full(len(probes), -np.inf, np.float32)
+    for part in parts:
+        if known[part].any():
+            similarity, mate = compare(part)
+            np.maximum(best, np.where(mate, similarity, -np.inf).max(1), out=best)
+    ranks = np.ones(len(probes), np.int64)
+    for part in parts:
+        similarity, mate = compare(part)
+        ranks += ((similarity >= best[:, None] - _ROUNDING) & ~mate).sum(1)
+    return np.where(np.isfinite(best), ranks, 0)
 
 
-def _unit(features: np.ndarray, kind: str, start: int) -> np.ndarray:
-    """L2-normalise features (N, D), of which `start` come before, in float64."""
-    features = np.asarray(features, np.float64)
-    if len(broken := np.flatnonzero(~np.isfinite(features).all(1)) + start):
+def _normalise(embeddings, kind, start):
+    embeddings = np.asarray(embeddings, np.float32)
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    if len(bad := np.flatnonzero(~np.isfinite(lengths))):
         raise ValueError(
-            f'the features of {kind} {", ".join(map(str, broken[:5]))}{", ..." if len(broken) > 5 else ""} hold NaN or '
-            'infinity; check the weights of the model'
+            f'the embeddings of {len(bad)} {kind} are not finite, first those at {(start + bad[:5]).tolist()}'
         )
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(lengths > 0, lengths, 1)
+    return embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
-def cumulative_match(ranks: np.ndarray, size: int) -> np.ndarray:
-    """The cumulative match characteristic (CMC): which fraction of the probes is found among the k best.
+def match_characteristic(ranks: np.ndarray, length: int | None = None) -> np.ndarray:
+    """Cumulative match characteristic (CMC): the share of probes whose rank is at most 1, 2, ..., `length`.
 
     Args:
-        ranks: int, (P,), see :func:`identification_ranks`. Probes without a mate (rank 0) are left out; one whose rank
-            is beyond `size` is never found.
-        size: Of the gallery, G.
+        ranks: int (P,), from 1.
+        length: By default the greatest rank.
 
     Returns:
-        (G,), ascending in [0, 1]; the one of rank k is at k - 1.
+        float64 (length,), ascending, in [0, 1].
 
     Raises:
-        ValueError: When no probe has a mate.
+        ValueError: When there is no probe.
 
-    >>> cumulative_match(np.array([1, 3, 0, 1, 2]), 4)
-    array([0.5 , 0.75, 1.  , 1.  ])
+    Example:
+        >>> match_characteristic(np.array([1, 3, 1, 4]))
+        array([0.5 , 0.5 , 0.75, 1.  ])
     """
-    mated = ranks[ranks > 0]
-    if not len(mated):
-        raise ValueError(
-            f'none of {len(ranks)} probes has a mate among {size} gallery faces; '
-            'probes and gallery should share labels (TinyFace: the number that file names begin with)'
-        )
-    return np.bincount(mated, minlength=size + 1)[1 : size + 1].cumsum() / len(mated)
+    ranks = np.asarray(ranks)
+    if not len(ranks):
+        raise ValueError('found no probe with a mate in the gallery, expected at least one')
+    length = ranks.max() if length is None else length
+    return (np.bincount(ranks, minlength=length + 1).cumsum() / len(ranks))[1 : length + 1]

@@ -1,47 +1,55 @@
-"""Identification rates as an MMEngine metric (table 3)."""
+"""Identification accuracy as an MMEngine metric (table 2)."""
+
+import logging
 
 import numpy as np
+from mmengine.logging import print_log
 from mmpretrain.registry import METRICS
 
-from askd_mmdet.recognition.identification import cumulative_match, identification_ranks
-from askd_mmdet.recognition.verification_metric import EmbeddingMetric, warn
+from askd_mmdet.recognition.embedding_metric import EmbeddingMetric
+from askd_mmdet.recognition.identification import identification_ranks, match_characteristic
 
 
 @METRICS.register_module()
 class IdentificationMetric(EmbeddingMetric):
-    """The fraction of probes with a mate among the 1, 5, 10 and 50 most similar gallery faces, as TinyFace has it.
+    """The share of probes that are identified within the first faces of the gallery; see :func:`identification_ranks`.
 
-    The metainfo of the data set holds `labels`, int (M,), -100 for distractors, and `is_probe`, bool (M,). A gallery
-    face that could not be read is left out, and a probe that could not be read counts as missed. Probes without a
-    mate in the gallery are left out.
+    The data set's metainfo has `labels`, int (N,), and `is_probe`, bool (N,), with all probes first. Probes without a
+    mate are left out, and so are gallery faces that could not be read; such probes are missed. All are counted.
 
-    `out_dir` gets the whole cumulative match characteristic, cmc.csv and cmc.png. The other arguments and the errors
-    are those of :class:`EmbeddingMetric`.
+    Args:
+        ranks: Which ranks to report.
+        **kwargs: See :class:`EmbeddingMetric`; the curve is the CMC.
+
+    Raises:
+        ValueError: When no probe has a mate; also see :class:`EmbeddingMetric`.
     """
 
     default_prefix = 'identification'
 
-    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        """The rates, in [0, 1], as `rank@1`, `rank@5`, `rank@10` and `rank@50`.
+    def __init__(self, ranks: tuple[int, ...] = (1, 5, 10, 50), **kwargs):
+        super().__init__(**kwargs)
+        self.ranks = ranks
 
-        Args:
-            results: See :meth:`gather`.
-        """
-        labels, is_probe = self.from_dataset('labels', 'is_probe')
-        embeddings, readable = self.gather(results, len(labels))
-        in_gallery = ~is_probe & readable
-        probes, gallery = embeddings[is_probe], embeddings[in_gallery]
-        del embeddings  # TinyFace: 0.6 GB that would wait beside the gallery
-        ranks = identification_ranks(probes, labels[is_probe], gallery, labels[in_gallery])
-        missed = ~readable[is_probe] & (ranks > 0)
-        ranks[missed] = len(gallery) + 1
-        if not readable.all():
-            warn(
-                f'{(~is_probe & ~readable).sum()} gallery faces could not be read and are left out, '
-                f'and {missed.sum()} probes could not be read and count as missed'
-            )
-        if unmated := (ranks == 0).sum():
-            warn(f'{unmated} of {len(ranks)} probes have no mate in the gallery and are left out')
-        rates = cumulative_match(ranks, len(gallery))
-        self.write_curve('cmc', {'rank': np.arange(1, len(rates) + 1), 'identification rate': rates})
-        return {f'rank@{k}': float(rates[min(k, len(rates)) - 1]) for k in (1, 5, 10, 50)}
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
+        labels, is_probe = (np.asarray(self.dataset_meta[key]) for key in ('labels', 'is_probe'))
+        embeddings, unreadable = self.gather(results, len(labels))
+        probes = is_probe.sum()
+        if not is_probe[:probes].all():
+            raise ValueError('found probes behind gallery faces, expected all probes first')
+        gallery, gallery_labels = embeddings[probes:], labels[probes:]
+        if unreadable[probes:].any():
+            gallery, gallery_labels = (x[~unreadable[probes:]] for x in (gallery, gallery_labels))
+        mated = np.flatnonzero(np.isin(labels[:probes], gallery_labels))
+        ranks = identification_ranks(embeddings[mated], labels[mated], gallery, gallery_labels)
+        ranks[unreadable[mated]] = len(gallery)
+        for count, what in (
+            (probes - len(mated), 'probes have no mate in the gallery and were left out'),
+            (unreadable[mated].sum(), 'probes could not be read and count as missed'),
+            (unreadable[probes:].sum(), 'gallery faces could not be read and were left out'),
+        ):
+            if count:
+                print_log(f'{count} {what}', 'current', logging.WARNING)
+        curve = match_characteristic(ranks, len(gallery))
+        self.save_curve('cmc', np.arange(len(curve)) + 1, curve, ('rank', 'identified'), log=True)
+        return {f'rank@{rank}': curve[min(rank, len(curve)) - 1].item() for rank in self.ranks}

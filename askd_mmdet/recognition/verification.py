@@ -1,201 +1,133 @@
-"""Face verification by the protocol of LFW, which AgeDB-30 and its like share (table 1)."""
+"""Face verification by the LFW protocol: one person or two, decided by a threshold that ten folds choose (sec. 4.1)."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
-FOLDS = 10
-THRESHOLDS = np.arange(-10000, 10001) / 10000
-# Squared, relative to the longest feature. What lies closer to the mean than float32 resolves has no direction.
-_ZERO = 1e-14
+THRESHOLDS = np.linspace(-1, 1, 20001)
 
 
-class Verification(NamedTuple):
-    """What the protocol says of N pairs in F folds.
+@dataclass
+class Verification:
+    """What the protocol says of N pairs.
 
     Attributes:
-        accuracy: Mean over the folds, in [0, 1].
-        std: Standard deviation over the folds (of the population: divided by F).
-        fold_accuracies: (F,), in [0, 1].
-        fold_thresholds: (F,), cosines; a pair is called the same person above it.
-        far: (K,), false accept rates of the ROC, ascending from 0 to 1.
-        tar: (K,), true accept rates of the ROC, ascending from 0 to 1.
-        thresholds: (K,), the cosine above which a pair is accepted there; -inf for the last point.
-        auc: Area under the ROC, in [0, 1].
+        accuracies: float64 (folds,), each in [0, 1]: the share of a fold's pairs that is right.
+        thresholds: float64 (folds,), each in [-1, 1]: what the other folds chose for it.
+        scores: float64 (N,), the cosine of each pair, after the mean of the other folds was subtracted.
+        same: bool (N,), whether each pair shows one person.
     """
 
-    accuracy: float
-    std: float
-    fold_accuracies: np.ndarray
-    fold_thresholds: np.ndarray
-    far: np.ndarray
-    tar: np.ndarray
+    accuracies: np.ndarray
     thresholds: np.ndarray
-    auc: float
+    scores: np.ndarray
+    same: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the folds, the figure of table 1."""
+        return self.accuracies.mean().item()
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the folds (divided by their number, as is custom for LFW)."""
+        return self.accuracies.std().item()
+
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
+        """FAR and TAR, ascending from (0, 0) to (1, 1), at every score that occurs, of all folds together.
+
+        FAR is the share of the pairs of two persons whose score is at least the threshold, TAR that of one person.
+        """
+        order = np.argsort(-self.scores, kind='stable')
+        last_of_ties = np.append(np.diff(self.scores[order]) != 0, True)
+        counts = np.stack([np.cumsum(kind[order])[last_of_ties] for kind in (~self.same, self.same)])
+        far, tar = np.pad(counts / counts[:, -1:], ((0, 0), (1, 0)))
+        return far, tar
+
+    def tar_at(self, far: float) -> float:
+        """The greatest TAR at which the FAR does not exceed `far`.
+
+        With n pairs of two persons, a `far` below 1 / n admits no false accept at all: at the 3,000 of LFW and
+        AgeDB-30, 1e-4 asks for the pairs that score above every wrong one.
+        """
+        fars, tars = self.roc()
+        return tars[fars <= far].max().item()
+
+    @property
+    def auc(self) -> float:
+        """Area under the ROC: how often a pair of one person scores above one of two, ties counting half."""
+        far, tar = self.roc()
+        return np.trapezoid(tar, far).item()
 
 
-def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: np.ndarray | None = None) -> Verification:
-    """Tell pairs of one person from pairs of two, by the cosine of their features, in ten folds.
+def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int | np.ndarray = 10) -> Verification:
+    """Verify pairs of embeddings.
 
-    The mean feature of the other nine folds (over both pictures of all their pairs) is subtracted before the cosine is
-    taken. Of 20,001 thresholds in [-1, 1] the one that tells most pairs of the nine folds right (of several, their mean)
-    decides in the tenth: a pair is the same person when its cosine is greater.
-
-    The ROC pools what every pair scores while its fold is held out. So its cosines come from ten slightly different
-    means, as the accuracy does.
+    For each fold: the mean embedding of the other folds is subtracted, embeddings are normalised, and of 20,001
+    thresholds in [-1, 1] the mean of those with the most right answers on the other folds is used. A pair is one person
+    where its cosine exceeds the threshold.
 
     Args:
-        first: Features of the first pictures, (N, D), any scale.
-        second: Those of the second ones, (N, D). A feature that equals the mean has a cosine of 0 with any other.
-        same: bool, (N,), whether a pair shows one person.
-        folds: int, (N,), 0 to 9, where pairs were left out and the others shall stay in their folds. By default
-            contiguous and equal parts, see :func:`contiguous_folds`.
+        first: Embeddings of the pairs' first pictures, (N, D), of any floating type; computed in float64.
+        second: The same for the second pictures.
+        same: bool (N,), whether the pictures of a pair show one person.
+        folds: A number of consecutive, equal folds, or the fold of every pair, int (N,), which counts from 0.
 
     Raises:
-        ValueError: When shapes do not fit, a fold is empty, a feature is not finite, or all pairs are of one kind.
+        ValueError: When shapes differ, a fold is empty, all pairs are of one kind, or an embedding is not finite.
 
-    >>> people = np.random.default_rng(0).normal(size=(40, 8))
-    >>> same = np.arange(40) % 2 == 0
-    >>> result = verify(people, np.where(same[:, None], people, people[::-1]), same)
-    >>> result.accuracy, result.auc
-    (1.0, 1.0)
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> persons = rng.normal(size=(40, 8))
+        >>> second = np.where(np.arange(40)[:, None] % 2, persons, rng.normal(size=(40, 8)))
+        >>> verify(persons, second, np.arange(40) % 2 == 1).accuracy
+        1.0
     """
-    first, second, same = np.asarray(first), np.asarray(second), np.asarray(same, bool)
-    if first.ndim != 2 or first.shape != second.shape or same.shape != first.shape[:1]:
+    pairs = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
+    same = np.asarray(same, bool)
+    if pairs.ndim != 3 or same.shape != pairs.shape[1:2]:
         raise ValueError(
-            f'the first features are {first.shape}, the second {second.shape} and same is {same.shape}; '
-            'for N pairs they should be (N, D), (N, D) and (N,)'
+            f'found embeddings of shape {np.shape(first)} and {np.shape(second)} and {len(same)} answers, expected (N, D) '
+            'twice and N answers'
         )
-    folds = contiguous_folds(len(same)) if folds is None else np.asarray(folds)
-    if folds.shape != same.shape or not np.isin(folds, range(FOLDS)).all():
-        raise ValueError(f'folds should hold a number from 0 to {FOLDS - 1} for each of {len(same)} pairs')
-    if empty := sorted({*range(FOLDS)} - {*folds.tolist()}):
-        raise ValueError(
-            f'{len(same)} pairs leave fold {", ".join(map(str, empty))} of {FOLDS} empty; '
-            'the protocol needs pairs in every fold'
-        )
-    for name, features in (('first', first), ('second', second)):
-        if len(broken := np.flatnonzero(~np.isfinite(features).all(1))):
+    if np.ndim(folds) == 0:
+        if not 2 <= folds <= len(same):
             raise ValueError(
-                f'the {name} feature of {len(broken)} of {len(same)} pairs holds NaN or infinity: pair '
-                f'{", ".join(map(str, broken[:5]))}{", ..." if len(broken) > 5 else ""}; check the weights of the model'
+                f'found {len(same)} pairs for {folds} folds, expected at least 2 folds and a pair for each'
             )
+        folds = np.repeat(np.arange(folds), [len(part) for part in np.array_split(same, folds)])
+    sizes = np.bincount(folds)
+    if len(sizes) < 2 or not sizes.all():
+        raise ValueError(f'found {sizes.tolist()} pairs in the folds, expected at least 2 folds and a pair for each')
     if same.all() or not same.any():
-        raise ValueError(
-            f'all {len(same)} pairs show {"one person" if same.all() else "two people"}; '
-            'a ROC needs pairs of both kinds'
-        )
+        kind = 'one person' if same.all() else 'two persons'
+        raise ValueError(f'all {len(same)} pairs show {kind}, expected pairs of both kinds')
+    if len(bad := np.flatnonzero(~np.isfinite(pairs).all((0, 2)))):
+        raise ValueError(f'the embeddings of {len(bad)} pairs are not finite, first those of pairs {bad[:5].tolist()}')
 
-    cosines = centred_cosines(first, second, folds)
-    held_out = np.arange(FOLDS) == folds[:, None]
-    thresholds = np.array([best_threshold(cosines[~out, i], same[~out]) for i, out in enumerate(held_out.T)])
-    scores = cosines[held_out]
-    right = (scores > thresholds[folds]) == same
-    accuracies = np.array([right[folds == fold].mean() for fold in range(FOLDS)])
-    far, tar, points = roc(scores, same)
-    return Verification(
-        float(accuracies.mean()),
-        float(accuracies.std()),
-        accuracies,
-        thresholds,
-        far,
-        tar,
-        points,
-        float(np.trapezoid(tar, far)),
-    )
+    # With the common mean gone, the means m of the folds are small, and nothing cancels in a.b - m.a - m.b + m.m.
+    pairs -= pairs.mean((0, 1))
+    sums = np.stack([pairs[:, folds == fold].sum((0, 1)) for fold in range(len(sizes))])
+    means = (sums.sum(0) - sums) / (2 * (len(same) - sizes))[:, None]
+    products = np.einsum('nd,nd->n', *pairs)
+    squares = np.einsum('snd,snd->sn', pairs, pairs)
+    along = pairs @ means.T  # (2, N, folds)
+    centre = np.einsum('fd,fd->f', means, means)
 
-
-def contiguous_folds(count: int) -> np.ndarray:
-    """The fold of each of `count` pairs in their order: for 6,000 it is the index // 600.
-
-    >>> contiguous_folds(13)
-    array([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9])
-    """
-    return np.repeat(np.arange(FOLDS), [len(part) for part in np.array_split(np.arange(count), FOLDS)])
+    accuracies, thresholds, scores = [], [], np.empty(len(same))
+    for fold in range(len(sizes)):
+        lengths = np.sqrt(np.maximum(squares - 2 * along[..., fold] + centre[fold], np.finfo(float).tiny)).prod(0)
+        cosines = (products - along[..., fold].sum(0) + centre[fold]) / lengths
+        mine = folds == fold
+        right = _right_answers(cosines[~mine], same[~mine])
+        thresholds.append(THRESHOLDS[right == right.max()].mean())
+        accuracies.append(((cosines[mine] > thresholds[-1]) == same[mine]).mean())
+        scores[mine] = cosines[mine]
+    return Verification(np.array(accuracies), np.array(thresholds), scores, same)
 
 
-def centred_cosines(first: np.ndarray, second: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Cosine of every pair about the mean feature of all folds but one, for each of the ten.
-
-    Args:
-        first: (N, D), finite.
-        second: (N, D), finite.
-        folds: int, (N,), 0 to 9, none of them empty.
-
-    Returns:
-        float64, (N, 10), in [-1, 1]; column i leaves fold i out of the mean. 0 where a feature equals the mean.
-
-    >>> first, second = np.array([[[1.0, 0.0]], [[1.0, 1.0]]]).repeat(20, 1)
-    >>> second[::2] *= -1
-    >>> centred_cosines(first, second, contiguous_folds(20)).shape
-    (20, 10)
-    """
-    features = np.stack([first, second]).astype(np.float64)
-    zero = _ZERO * np.einsum('pnd,pnd->pn', features, features).max()
-    # About the mean of everything, the ten means are short, so that nothing cancels when products take the place of
-    # subtracting each of them from all features: (a - m)(b - m) = ab - am - bm + mm.
-    features -= features.mean((0, 1))
-    others = (np.arange(FOLDS)[:, None] != folds).astype(np.float64)
-    means = others @ features.sum(0) / (2 * others.sum(1, keepdims=True))
-    along = features @ means.T
-    mean_squares = (means**2).sum(1)
-    squares = np.einsum('pnd,pnd->pn', features, features)[..., None] - 2 * along + mean_squares
-    products = np.einsum('nd,nd->n', *features)[:, None] - along.sum(0) + mean_squares
-    lengths = np.sqrt(squares.clip(0)).prod(0)
-    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=(squares > zero).all(0))
-    return cosines.clip(-1, 1)
-
-
-def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """The mean of those of 20,001 thresholds in [-1, 1] that tell most pairs right.
-
-    Args:
-        scores: (N,), in [-1, 1]; a pair is called the same person above the threshold.
-        same: bool, (N,).
-
-    >>> best_threshold(np.array([0.1, 0.7, 0.2999, 0.5]), np.array([False, True, False, True]))
-    0.39995
-    """
-    # A threshold is right on a pair of two people from the pair's score upwards, and no longer right on one of one.
-    gains = np.bincount(
-        np.searchsorted(THRESHOLDS, scores), weights=np.where(same, -1, 1), minlength=len(THRESHOLDS)
-    ).cumsum()
-    return float(THRESHOLDS[gains == gains.max()].mean())
-
-
-def roc(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """False and true accept rates as the threshold falls from the highest score.
-
-    Args:
-        scores: (N,).
-        same: bool, (N,), of both kinds.
-
-    Returns:
-        False accept rates, true accept rates and the thresholds above which they accept: (K,) each, one more than there
-        are different scores. The rates ascend from 0 to 1; the last threshold is -inf.
-
-    >>> far, tar, thresholds = roc(np.array([0.9, 0.2, 0.2]), np.array([True, True, False]))
-    >>> far.tolist(), tar.tolist(), thresholds.tolist()
-    ([0.0, 0.0, 1.0], [0.0, 0.5, 1.0], [0.9, 0.2, -inf])
-    """
-    different, index = np.unique(-scores, return_inverse=True)
-    accepted = [np.bincount(index[kind], minlength=len(different)).cumsum() for kind in (~same, same)]
-    far, tar = (np.concatenate([[0], counts / counts[-1]]) for counts in accepted)
-    return far, tar, np.append(-different, -np.inf)
-
-
-def tar_at_far(far: np.ndarray, tar: np.ndarray, target: float) -> float:
-    """The largest true accept rate whose false accept rate does not exceed `target`.
-
-    Nothing is interpolated. With the 3,000 pairs of two people of AgeDB-30, a rate of 1e-3 means at most 3 false
-    accepts, and 1e-4 means none at all: one is already 3.3e-4.
-
-    Args:
-        far: (K,), ascending from 0, see :func:`roc`.
-        tar: (K,), ascending.
-        target: In [0, 1].
-
-    >>> tar_at_far(np.array([0, 0, 0.5, 1]), np.array([0, 0.4, 0.8, 1]), 0.1)
-    0.4
-    """
-    return float(tar[far <= target].max())
+def _right_answers(cosines, same):
+    """How many pairs each threshold gets right: persons above it, strangers not above it."""
+    strangers_below = np.searchsorted(np.sort(cosines[~same]), THRESHOLDS, 'right')
+    persons_below = np.searchsorted(np.sort(cosines[same]), THRESHOLDS, 'right')
+    return strangers_below + same.sum() - persons_below

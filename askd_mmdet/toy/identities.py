@@ -33,6 +33,8 @@ _CENTER = _SIDE / 2
 _SCALE = 4.4
 _TO_CANVAS = np.array([[_SCALE, 0, _CENTER - 10.5 * _SCALE], [0, _SCALE, 5]])
 _EYE_X, _EYE_Y, _BROW_Y, _MOUTH_Y = 20, 39, 31, 80
+# The share of the group's mean face in a person: the more, the more alike they are at low resolution.
+_MEAN_FACE = 0.4
 # Half axes of the oval that a picture shows of a person: corners would show somebody's old background.
 _OVAL_X, _OVAL_Y = 44, 58
 
@@ -70,9 +72,11 @@ def make_identity(group: str, index: int, seed: int) -> Identity:
     """
     rng = np.random.default_rng([seed, 0, list(BASE_FACES).index(group), index])
     faces = rng.choice(BASE_FACES[group], rng.integers(2, 4), replace=False)
-    sources = patches()[faces]
+    sources = patches()[BASE_FACES[group]]
     sources = (sources - sources.mean((1, 2), keepdims=True)) / sources.std((1, 2), keepdims=True)
-    blend = np.tensordot(rng.dirichlet(np.full(len(faces), 2)), sources, 1).astype(np.float32)
+    weights = np.full(len(sources), _MEAN_FACE / len(sources))
+    weights[faces - BASE_FACES[group][0]] += (1 - _MEAN_FACE) * rng.dirichlet(np.full(len(faces), 2))
+    blend = np.tensordot(weights, sources, 1).astype(np.float32)
     blend = cv2.warpAffine(
         blend, _TO_CANVAS, (_SIDE, _SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )  # fmt: skip
@@ -81,7 +85,7 @@ def make_identity(group: str, index: int, seed: int) -> Identity:
     blend = (blend - blend.mean()) / blend.std()
     ink = _ink(rng)
     # Skin is brighter beside a line, so that the details leave the mean brightness as it is.
-    portrait = 128 + 36 * blend - (ink - cv2.GaussianBlur(ink, (0, 0), 4))
+    portrait = 128 + 36 * blend - (ink - cv2.GaussianBlur(ink, (0, 0), 3))
     return Identity(tuple(faces.tolist()), portrait)
 
 
@@ -196,7 +200,7 @@ def draw_face(identity: Identity, purpose: str, number: int, seed: int) -> np.nd
 
     direction = rng.uniform(0, 2 * np.pi)
     across = ((np.stack(_grid(), -1) - _CENTER) @ (np.cos(direction), np.sin(direction))) / _CENTER
-    contrast, gradient, brightness = rng.uniform((0.6, 0, 95), (1.2, 0.5, 160))
+    contrast, gradient, brightness = rng.uniform((0.6, 0, 105), (1.2, 0.4, 150))
     face = (brightness + contrast * (face - 128)) * (1 + gradient * across)
 
     side = 'train' if purpose == 'train' else 'val'
@@ -204,22 +208,23 @@ def draw_face(identity: Identity, purpose: str, number: int, seed: int) -> np.nd
         random_crop(rng, background(event_of(int(rng.integers(11))), side), (_SIDE, _SIDE)) for _ in range(2)
     )
     radius = np.hypot((x - _CENTER) / _OVAL_X, (y - _CENTER) / _OVAL_Y)
+    backdrop = 128 + (backdrop - 128.0) / 2
     image = backdrop + np.clip((1 - radius) / 0.08, 0, 1) * (face - backdrop)
     if rng.random() < 0.15:
         _hold_before(rng, image, thing)
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.8)) + rng.normal(0, rng.uniform(1, 5), image.shape)
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 1)) + rng.normal(0, rng.uniform(2, 8), image.shape)
     return image.round().clip(0, 255).astype(np.uint8)
 
 
 def _pose(rng):
     """For every pixel of a picture, where it is in the portrait: x and y, each (112, 112)."""
     x, y = (axis - _CENTER for axis in _grid())
-    angle, shear, scale_x, scale_y = rng.normal(0, (0.06, 0.05, 0.03, 0.03))
-    shift_x, shift_y = rng.uniform(-3, 3, 2)
+    angle, shear, scale_x, scale_y = rng.normal(0, (0.08, 0.06, 0.04, 0.04))
+    shift_x, shift_y = rng.uniform(-4, 4, 2)
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = (
-        _CENTER + shift_x + (1 + scale_x) * (cos * x - sin * y) + shear * y + _smooth(rng, 0.8),
-        _CENTER + shift_y + (1 + scale_y) * (sin * x + cos * y) + _smooth(rng, 0.8),
+        _CENTER + shift_x + (1 + scale_x) * (cos * x - sin * y) + shear * y + _smooth(rng, 1),
+        _CENTER + shift_y + (1 + scale_y) * (sin * x + cos * y) + _smooth(rng, 1),
     )
     # The expression: the mouth opens or closes and widens or narrows, the brows rise or sink.
     mouth_x, mouth_y = (x - _CENTER) / 18, (y - _MOUTH_Y) / 10

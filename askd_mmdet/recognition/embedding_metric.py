@@ -1,0 +1,72 @@
+"""What the two recognition metrics share: they gather embeddings, and draw a curve."""
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+
+class EmbeddingMetric(BaseMetric):
+    """Gathers the embedding of every picture of a data set.
+
+    Args:
+        out_dir: Folder for the metric's curve, as CSV and as a picture; none by default.
+        collect_device: See BaseMetric.
+        prefix: See BaseMetric.
+    """
+
+    def __init__(self, out_dir: str | None = None, collect_device: str = 'cpu', prefix: str | None = None):
+        super().__init__(collect_device, prefix)
+        self.out_dir = out_dir
+
+    def process(self, data_batch: dict, data_samples: list[dict]) -> None:
+        """Keep a batch's embeddings.
+
+        Args:
+            data_batch: Not used.
+            data_samples: For each picture `sample_idx`, `img_path`, `embedding` (D,), and `unreadable` where a black
+                picture stands in for it.
+
+        Raises:
+            ValueError: When an embedding is not finite.
+        """
+        for sample in data_samples:
+            embedding = sample['embedding'].float().cpu().numpy()
+            if not np.isfinite(embedding).all():
+                raise ValueError(
+                    f'the embedding of {sample["img_path"]} is not finite: the checkpoint is broken, or half precision '
+                    'overflowed'
+                )
+            self.results.append((sample['sample_idx'], embedding, bool(sample.get('unreadable'))))
+
+    def gather(self, results: list[tuple], count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings (count, D) and whether each picture was unreadable, bool (count,), in the data set's order.
+
+        Raises:
+            ValueError: When a picture was not evaluated.
+        """
+        embeddings = np.empty((count, len(results[0][1])), np.float32)
+        unreadable, missing = np.zeros(count, bool), np.ones(count, bool)
+        for index, embedding, bad in results:
+            embeddings[index], unreadable[index], missing[index] = embedding, bad, False
+        if missing.any():
+            raise ValueError(f'{missing.sum()} of {count} pictures were not evaluated; evaluate the whole data set')
+        return embeddings, unreadable
+
+    def save_curve(self, name: str, x: np.ndarray, y: np.ndarray, labels: tuple[str, str], log: bool) -> None:
+        """Write `<name>.csv` and `<name>.png` into the folder that was asked for."""
+        if not self.out_dir:
+            return
+        import matplotlib.pyplot as plt
+
+        folder = Path(self.out_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savetxt(folder / f'{name}.csv', np.stack([x, y], 1), '%.9g', ',', header=','.join(labels), comments='')
+        figure, axes = plt.subplots(figsize=(5, 4), layout='constrained')
+        axes.plot(x, y, drawstyle='steps-post')
+        axes.set(xlabel=labels[0], ylabel=labels[1], ylim=(0, 1.01), xscale='log' if log else 'linear')
+        axes.grid(alpha=0.3)
+        figure.savefig(folder / f'{name}.png', dpi=150)
+        plt.close(figure)
+        print_log(f'wrote {folder / name}.csv and .png', 'current')

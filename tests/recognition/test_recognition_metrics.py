@@ -1,0 +1,130 @@
+"""Both metrics in MMEngine's evaluator, against their pure functions."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
+from PIL import Image
+
+from askd_mmdet.recognition.identification import identification_ranks
+from askd_mmdet.recognition.verification import verify
+
+
+def evaluate(metric, meta, embeddings, unreadable=(), order=None, **settings):
+    """Process pictures in batches of three, in any order, as a test loop does."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        evaluator = Evaluator(dict(type=metric, **settings))
+    evaluator.dataset_meta = meta
+    order = np.arange(len(embeddings)) if order is None else order
+    for start in range(0, len(order), 3):
+        batch = []
+        for i in order[start : start + 3]:
+            sample = DataSample(metainfo=dict(sample_idx=int(i), img_path=f'{i}.jpg'))
+            sample.set_field(torch.from_numpy(embeddings[i]), 'embedding')
+            if i in unreadable:
+                sample.set_metainfo(dict(unreadable=(f'{i}.jpg',)))
+            batch.append(sample)
+        evaluator.process(batch, None)
+    return evaluator.evaluate(len(order))
+
+
+@pytest.fixture
+def log(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def pairs():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(50, 8)).astype(np.float32)
+    pairs = np.sort(rng.permuted(np.tile(np.arange(50), (40, 1)), axis=1)[:, :2])
+    pairs[0] = 48, 49
+    same = (embeddings[pairs[:, 0]] * embeddings[pairs[:, 1]]).sum(1) + rng.normal(size=40) > 0
+    return embeddings, dict(pairs=pairs, same=same)
+
+
+def test_verification_equals_the_pure_function(pairs, tmp_path):
+    embeddings, meta = pairs
+    expected = verify(*embeddings[meta['pairs'].T], meta['same'])
+    order = np.random.default_rng(1).permutation(50)
+    found = evaluate('VerificationMetric', meta, embeddings, order=order, out_dir=str(tmp_path / 'curves'))
+    assert found == {
+        'verification/accuracy': expected.accuracy,
+        'verification/std': expected.std,
+        'verification/tar@far=0.001': expected.tar_at(1e-3),
+        'verification/tar@far=0.0001': expected.tar_at(1e-4),
+        'verification/auc': expected.auc,
+    }
+    table = np.loadtxt(tmp_path / 'curves/roc.csv', delimiter=',', skiprows=1)
+    np.testing.assert_allclose(table, np.stack(expected.roc(), 1), atol=1e-8)
+    assert Image.open(tmp_path / 'curves/roc.png').size[0] > 100
+
+
+def test_pairs_with_an_unreadable_picture_are_left_out_of_their_folds(pairs, log):
+    embeddings, meta = pairs
+    kept = ~np.isin(meta['pairs'], [3, 17]).any(1)
+    expected = verify(*embeddings[meta['pairs'][kept].T], meta['same'][kept], np.repeat(np.arange(10), 4)[kept])
+    found = evaluate('VerificationMetric', meta, embeddings, unreadable=(3, 17))
+    assert found['verification/accuracy'] == expected.accuracy
+    assert f'left out {(~kept).sum()} of 40 pairs: 2 pictures could not be read' in log.text
+
+
+def test_what_verification_cannot_use_is_named(pairs):
+    embeddings, meta = pairs
+    with pytest.raises(ValueError, match='found 40 pairs for 41 folds'):
+        evaluate('VerificationMetric', meta, embeddings, folds=41)
+    with pytest.raises(ValueError, match='2 of 50 pictures were not evaluated'):
+        evaluate('VerificationMetric', meta, embeddings, order=np.arange(48))
+    embeddings[7, 3] = np.nan
+    with pytest.raises(ValueError, match=r'the embedding of 7\.jpg is not finite'):
+        evaluate('VerificationMetric', meta, embeddings)
+
+
+@pytest.fixture
+def faces():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(60, 6)).astype(np.float32)
+    labels = np.concatenate([np.arange(12), np.arange(2, 20), np.full(30, -100)])
+    embeddings[12:22] += embeddings[2:12]
+    return embeddings, dict(labels=labels, is_probe=np.arange(60) < 12)
+
+
+def test_identification_equals_the_pure_function(faces, tmp_path, log):
+    embeddings, meta = faces
+    labels = meta['labels']
+    ranks = identification_ranks(embeddings[2:12], labels[2:12], embeddings[12:], labels[12:])
+    assert len(set(ranks)) > 2
+    found = evaluate('IdentificationMetric', meta, embeddings, out_dir=str(tmp_path))
+    assert found == {f'identification/rank@{k}': np.mean(ranks <= k) for k in (1, 5, 10, 50)}
+    assert '2 probes have no mate in the gallery and were left out' in log.text
+    table = np.loadtxt(tmp_path / 'cmc.csv', delimiter=',', skiprows=1)
+    np.testing.assert_allclose(table, [[k, np.mean(ranks <= k)] for k in range(1, 49)], atol=1e-8)
+
+
+def test_an_unreadable_probe_is_missed_and_an_unreadable_gallery_face_left_out(faces, log):
+    embeddings, meta = faces
+    labels, kept = meta['labels'], np.setdiff1d(np.arange(12, 60), [13, 40])
+    probes = np.setdiff1d(np.arange(2, 12), 3)  # the mate of probe 3 is picture 13
+    ranks = identification_ranks(embeddings[probes], labels[probes], embeddings[kept], labels[kept])
+    ranks[probes == 5] = len(kept)
+    found = evaluate('IdentificationMetric', meta, embeddings, unreadable=(5, 13, 40), ranks=(1, 10))
+    assert found == {f'identification/rank@{k}': np.mean(ranks <= k) for k in (1, 10)}
+    for message in ('3 probes have no mate', '1 probes could not be read', '2 gallery faces could not be read'):
+        assert message in log.text
+
+
+def test_what_identification_cannot_use_is_named(faces):
+    embeddings, meta = faces
+    with pytest.raises(ValueError, match='found no probe with a mate in the gallery'):
+        evaluate('IdentificationMetric', dict(meta, labels=np.arange(60)), embeddings)
+    with pytest.raises(ValueError, match='expected all probes first'):
+        evaluate('IdentificationMetric', dict(meta, is_probe=~meta['is_probe']), embeddings)
