@@ -87,8 +87,8 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
     same = np.asarray(same, bool)
     if pairs.ndim != 3 or same.shape != pairs.shape[1:2]:
         raise ValueError(
-            f'found embeddings of shape {np.shape(first)} and {np.shape(second)} and {len(same)} answers, expected (N, D) '
-            'twice and N answers'
+            f'found embeddings of shape {np.shape(first)} and {np.shape(second)} and {len(same)} answers, expected '
+            '(N, D) twice and N answers'
         )
     if np.ndim(folds) == 0:
         if not 2 <= folds <= len(same):
@@ -100,6 +100,7 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
     if len(sizes) < 2 or not sizes.all():
         raise ValueError(f'found {sizes.tolist()} pairs in the folds, expected at least 2 folds and a pair for each')
     if same.all() or not same.any():
+        kind = 'one person' if same.all() else 'two persons'
         kind = 'one person' if same.all() else 'two persons'
         raise ValueError(f'all {len(same)} pairs show {kind}, expected pairs of both kinds')
     if len(bad := np.flatnonzero(~np.isfinite(pairs).all((0, 2)))):

@@ -1,5 +1,3 @@
-default_scope = 'mmdet'
-custom_imports = dict(imports=['askd_mmdet.detection'], allow_failed_imports=False)
 runner_type = 'SafeRunner'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
@@ -9,11 +7,9 @@ default_hooks = dict(
         type='CrashSafeCheckpointHook',
         interval=1,
         max_keep_ckpts=3,
-        save_best='wider_face/hard',
         rule='greater',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='DetVisualizationHook'),
 )
 custom_hooks = [
     dict(type='EpochSeedHook'),
@@ -27,7 +23,6 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 randomness = dict(seed=0)
-visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
 load_from = None

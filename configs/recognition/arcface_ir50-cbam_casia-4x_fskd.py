@@ -1,0 +1,5 @@
+# F-SKD (Shin et al., 2023): the cosine distance between features.
+_base_ = './arcface_ir50-cbam_casia-2x_fskd.py'
+_base_.train_dataloader.dataset.pipeline[-1].ratio = 4
+_base_.val_dataloader.dataset.pipeline[-1].ratio = 4
+_base_.test_dataloader.dataset.pipeline[-1].ratio = 4

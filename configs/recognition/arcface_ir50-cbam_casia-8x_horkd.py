@@ -1,0 +1,5 @@
+# HORKD: L1 between embeddings, Huber between their distances and angles.
+_base_ = './arcface_ir50-cbam_casia-2x_horkd.py'
+_base_.train_dataloader.dataset.pipeline[-1].ratio = 8
+_base_.val_dataloader.dataset.pipeline[-1].ratio = 8
+_base_.test_dataloader.dataset.pipeline[-1].ratio = 8
