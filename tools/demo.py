@@ -5,25 +5,20 @@ Interrupted, it goes on where it stopped when called again. With --data it runs 
 """
 
 import argparse
-import json
-import logging
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import cv2
 import numpy as np
 from mmengine.config import Config, DictAction
-from mmengine.hooks import Hook
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from askd_mmdet.degradation import low_resolution
-from askd_mmdet.detection.submission import read_detections, replace_text
+from askd_mmdet.detection.submission import read_detections
 from askd_mmdet.detection.wider_face_dataset import read_annotations
 from askd_mmdet.detection.wider_face_protocol import SETTINGS
 from askd_mmdet.toy import make_wider_face
+from askd_mmdet.training.stages import evaluate_once, last_checkpoint, mean_and_std, train_once
 
 TOY = Path('data/toy_wider_face')
 CONFIGS = Path('configs/toy')
@@ -65,65 +60,17 @@ def configure(name: str, seed: int, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def last_checkpoint(cfg: Config) -> Path:
-    return Path(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
-
-
-class Progress(Hook):
-    """One line an epoch, with the time that this training still takes."""
-
-    def before_train(self, runner):
-        self.start, self.first = time.time(), runner.epoch
-
-    def before_train_epoch(self, runner):
-        self.losses = []
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.losses.append(outputs['loss'].item())
-
-    def after_train_epoch(self, runner):
-        done, left = runner.epoch + 1 - self.first, runner.max_epochs - runner.epoch - 1
-        eta = timedelta(seconds=round((time.time() - self.start) / done * left))
-        print(
-            f'   epoch {runner.epoch + 1:3}/{runner.max_epochs}  loss {np.mean(self.losses):.3f}  ETA {eta}', flush=True
-        )
-
-    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if batch_idx + 1 == len(runner.test_dataloader):
-            print(f'   {len(runner.test_dataloader.dataset)} pictures', flush=True)
-
-
-def quiet_runner(cfg: Config) -> Runner:
-    """A Runner that logs to a file in its work directory, and on the screen only the lines of :class:`Progress`."""
-    cfg.log_level = 'WARNING'
-    runner = RUNNERS.build(cfg)
-    runner.logger.setLevel(logging.INFO)
-    for handler in runner.logger.handlers:
-        handler.setLevel(logging.INFO if isinstance(handler, logging.FileHandler) else logging.ERROR)
-    runner.register_hook(Progress())
-    return runner
-
-
 def train(name: str, seed: int, args: argparse.Namespace) -> None:
     """Train a config to its end, from the last epoch that is done."""
-    cfg = configure(name, seed, args)
-    if not last_checkpoint(cfg).is_file():
-        cfg.resume = True
-        quiet_runner(cfg).train()
+    train_once(configure(name, seed, args))
 
 
 def evaluate(trained: str, evaluated: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     """AP of the last checkpoint of one config under the test pipeline of another."""
     cfg = configure(evaluated, seed, args)
-    cfg.load_from = str(last_checkpoint(configure(trained, seed, args)))
-    folder = args.work_dir / f'seed{seed}' / f'{trained}_on_{evaluated}'
-    result = folder / 'ap.json'
-    if not result.is_file() or result.stat().st_mtime < Path(cfg.load_from).stat().st_mtime:
-        cfg.work_dir = str(folder)
-        cfg.test_evaluator.submission_dir = str(folder / 'submission')
-        metrics = quiet_runner(cfg).test()
-        replace_text(result, json.dumps(metrics))
-    metrics = json.loads(result.read_text())
+    cfg.work_dir = str(args.work_dir / f'seed{seed}' / f'{trained}_on_{evaluated}')
+    cfg.test_evaluator.submission_dir = f'{cfg.work_dir}/submission'
+    metrics = evaluate_once(cfg, last_checkpoint(configure(trained, seed, args)))
     return {subset: 100 * metrics[f'wider_face/{subset}'] for subset in SETTINGS}
 
 
@@ -131,11 +78,7 @@ def table(scores: dict[tuple, list[dict[str, float]]], seeds: list[int]) -> str:
     """Markdown: AP in %, mean and standard deviation over the seeds."""
     lines = ['| Resolution | Model | Easy | Medium | Hard |', '|---|---|---|---|---|']
     for (resolution, model), runs in scores.items():
-        cells = []
-        for subset in SETTINGS:
-            values = [run[subset] for run in runs]
-            spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-            cells.append(f'{np.mean(values):.2f}{spread}')
+        cells = [mean_and_std([run[subset] for run in runs]) for subset in SETTINGS]
         lines.append(f'| {resolution} | {model} | {" | ".join(cells)} |')
     return '\n'.join([*lines, '', f'AP in %, seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}.'])
 

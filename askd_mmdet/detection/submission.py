@@ -4,11 +4,12 @@ Its lines are the name of the image, the number of detections, and for each of t
 height (pixels) and score.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from askd_mmdet.training.stages import replace_text
 
 LAYOUT = """\
 <submission>/
@@ -36,15 +37,6 @@ def write_detections(folder: str | Path, name: str, boxes: np.ndarray, scores: n
     rows = np.column_stack([boxes, scores])
     lines = _LINE * len(rows) % tuple(rows.ravel().tolist())
     replace_text(path, f'{path.stem}\n{len(rows)}\n{lines}')
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing, and its folders where they are missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may hold the same image.
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    part.write_text(text)
-    os.replace(part, path)
 
 
 def read_detections(path: str | Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,12 @@
+# A-SKD student of the recognition demo.
+_base_ = './arcface_ir18-cbam_toy-4x.py'
+_base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(
+        type='DistillationHook',
+        teacher='configs/toy/arcface_ir18-cbam_toy.py',
+        checkpoint='work_dirs/arcface_ir18-cbam_toy/epoch_10.pth',
+        losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
+    ),
+]

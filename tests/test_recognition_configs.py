@@ -1,0 +1,131 @@
+"""The experiments of tables 1 to 3 and their shrunk siblings: what they state, and where they differ."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
+
+from askd_mmdet.attention import CBAM
+from tests.toy_run import ROOT
+
+TEACHER = 'arcface_ir50-cbam_casia'
+ROWS = {'2x': 2, '4x': 4, '8x': 8, '24px': None}
+ASKD = dict(type='AttentionSimilarityLoss', weight=5.0)
+KD = dict(type='LogitLoss', tap='head.norm_product', scale=32.0, weight=1.0)
+METHODS = {
+    'fkd': dict(loss_feature=dict(type='FeatureLoss', weight=1.0)),
+    'at': dict(loss_attention=dict(type='AttentionTransferLoss', weight=1000.0)),
+    'at-cosine': dict(loss_attention=dict(type='AttentionTransferLoss', distance='cosine', weight=5.0)),
+    'horkd': dict(loss_relation=dict(type='HybridOrderRelationLoss', weight=1.0)),
+    'kd': dict(loss_logit=KD),
+    'fskd': dict(loss_feature=dict(type='FeatureSimilarityLoss', weight=5.0)),
+    'askd-spatial': dict(loss_attention=dict(type='AttentionSimilarityLoss', channel=None, weight=5.0)),
+    'askd': dict(loss_attention=ASKD),
+    'askd-kd': dict(loss_attention=ASKD, loss_logit=KD),
+}
+EXPERIMENTS = [(row, method) for row in ROWS for method in (None, *METHODS)]
+
+
+def load(setting=''):
+    return Config.fromfile(ROOT / f'configs/recognition/{TEACHER}{setting}.py')
+
+
+def build(cfg):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(cfg.model)
+
+
+def test_there_are_these_and_no_others():
+    names = {path.stem.removeprefix(TEACHER) for path in (ROOT / 'configs/recognition').glob('*.py')}
+    authors = {f'-{row}-authors' for row in ('2x', '4x', '8x')}
+    expected = {f'-{row}_{method}' if method else f'-{row}' for row, method in EXPERIMENTS}
+    assert names == {'', '-1x2x4x8x', '-1x2x4x8x_askd', *authors, *expected}
+
+
+@pytest.mark.parametrize('row, method', EXPERIMENTS)
+def test_an_experiment_differs_from_its_hr_in_resolution_and_distillation_only(row, method):
+    cfg, hr = load(f'-{row}_{method}' if method else f'-{row}'), load()
+    steps = {split: cfg[f'{split}_dataloader'].dataset.pipeline[-1] for split in ('train', 'val', 'test')}
+    lr = dict(ratio=ROWS[row]) if ROWS[row] else dict(ratio=None, size=24)
+    for split, step in steps.items():
+        # TinyFace's pictures are small by themselves.
+        expected = dict(ratio=1) if row == '24px' and split == 'test' else lr
+        assert {key: step[key] for key in ('ratio', 'size') if key in step} == expected
+        step.ratio = 1
+        step.pop('size', None)
+    assert steps['train'].keep_hr == bool(method)
+    steps['train'].keep_hr = False
+    if method:
+        hook = cfg.custom_hooks.pop()
+        assert hook.losses == METHODS[method]
+        assert (ROOT / hook.teacher).is_file() and hook.teacher.endswith(f'{TEACHER}.py')
+        assert hook.checkpoint == f'work_dirs/{TEACHER}/epoch_{cfg.train_cfg.max_epochs}.pth'
+    if row == '24px':
+        assert cfg.test_dataloader.dataset.type == 'TinyFaceDataset'
+        assert cfg.test_evaluator == dict(type='IdentificationMetric')
+        cfg.test_dataloader, cfg.test_evaluator = hr.test_dataloader, hr.test_evaluator
+    assert cfg.to_dict() == hr.to_dict()
+
+
+def test_one_student_may_see_many_resolutions():
+    for suffix in ('', '_askd'):
+        cfg, one = load(f'-1x2x4x8x{suffix}'), load(f'-4x{suffix}')
+        assert cfg.train_dataloader.dataset.pipeline[-1].ratio == [1, 2, 4, 8]
+        cfg.train_dataloader.dataset.pipeline[-1].ratio = 4
+        assert cfg.to_dict() == one.to_dict()
+
+
+def test_the_authors_recipe_is_a_setting():
+    for row in ('2x', '4x', '8x'):
+        cfg, ours = load(f'-{row}-authors'), load(f'-{row}')
+        for split in ('train', 'val', 'test'):
+            pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
+            assert pipeline[0].pop('to_float32') and pipeline[-1].pop('recipe') == 'authors'
+        assert cfg.to_dict() == ours.to_dict()
+
+
+def test_the_network_is_the_authors():
+    with torch.device('meta'):
+        model = build(load())
+    assert sum(isinstance(module, CBAM) for module in model.backbone.modules()) == 24
+    assert model.head.scale == 32 and model.head.margins.shape == (10572,)
+    preprocessor = model.data_preprocessor
+    assert not preprocessor.to_rgb
+
+
+def test_pixels_are_centred_and_keep_the_order_of_their_channels():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        preprocessor = MODELS.build(load().model.data_preprocessor)
+    image = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(3, 1, 1)
+    found = preprocessor(dict(inputs=[image]))['inputs']
+    torch.testing.assert_close(found.flatten(), torch.tensor([-1, -0.6, 1]))
+
+
+def test_the_rate_falls_at_epochs_6_11_15_and_17():
+    cfg = load()
+    optimiser = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
+    scheduler = PARAM_SCHEDULERS.build(cfg.param_scheduler[0], default_args=dict(optimizer=optimiser))
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append(optimiser.get_lr()['lr'][0])
+        optimiser.optimizer.step()
+        scheduler.step()
+    expected = [0.1 / 10 ** sum(epoch >= m for m in (6, 11, 15, 17)) for epoch in range(20)]
+    assert rates == pytest.approx(expected)
+
+
+def types(value):
+    if isinstance(value, dict):
+        yield from ([value['type']] if 'type' in value else [])
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from types(item)
+
+
+@pytest.mark.parametrize('suffix', ['', '-4x', '-4x_askd'])
+def test_the_toy_runs_the_same_classes_as_the_real_experiments(suffix):
+    cfg, real = Config.fromfile(ROOT / f'configs/toy/arcface_ir18-cbam_toy{suffix}.py'), load(suffix)
+    for part in ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator', 'custom_hooks', 'optim_wrapper'):
+        assert list(types(cfg[part])) == list(types(real[part])), part
