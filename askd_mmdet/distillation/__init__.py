@@ -3,13 +3,23 @@
 from askd_mmdet.distillation.hook import DistillationHook
 from askd_mmdet.distillation.losses import (
     AttentionSimilarityLoss,
+    AttentionTransferLoss,
     DistillationLoss,
+    FeatureLoss,
+    FeatureSimilarityLoss,
+    HybridOrderRelationLoss,
+    LogitLoss,
     attention_similarity,
 )
 
 __all__ = [
     'AttentionSimilarityLoss',
+    'AttentionTransferLoss',
     'DistillationHook',
     'DistillationLoss',
+    'FeatureLoss',
+    'FeatureSimilarityLoss',
+    'HybridOrderRelationLoss',
+    'LogitLoss',
     'attention_similarity',
 ]

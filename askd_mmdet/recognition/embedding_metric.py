@@ -32,7 +32,7 @@ class EmbeddingMetric(BaseMetric):
             ValueError: When an embedding is not finite.
         """
         for sample in data_samples:
-            embedding = sample['embedding'].float().cpu().numpy()
+            embedding = sample['embedding'].detach().float().cpu().numpy()
             if not np.isfinite(embedding).all():
                 raise ValueError(
                     f'the embedding of {sample["img_path"]} is not finite: the checkpoint is broken, or half precision '
@@ -46,12 +46,20 @@ class EmbeddingMetric(BaseMetric):
         Raises:
             ValueError: When a picture was not evaluated.
         """
+        if not results or max(index for index, *_ in results) >= count:
+            raise ValueError(
+                f'found {len(results)} embeddings for {count} pictures in the metainfo of the data set; '
+                'evaluate it with its own data loader'
+            )
         embeddings = np.empty((count, len(results[0][1])), np.float32)
         unreadable, missing = np.zeros(count, bool), np.ones(count, bool)
         for index, embedding, bad in results:
             embeddings[index], unreadable[index], missing[index] = embedding, bad, False
         if missing.any():
-            raise ValueError(f'{missing.sum()} of {count} pictures were not evaluated; evaluate the whole data set')
+            raise ValueError(
+                f'{missing.sum()} of {count} pictures were not evaluated, first those at '
+                f'{np.flatnonzero(missing)[:5].tolist()}; evaluate the whole data set'
+            )
         return embeddings, unreadable
 
     def save_curve(self, name: str, x: np.ndarray, y: np.ndarray, labels: tuple[str, str], log: bool) -> None:

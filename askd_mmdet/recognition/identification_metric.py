@@ -42,7 +42,7 @@ class IdentificationMetric(EmbeddingMetric):
             gallery, gallery_labels = (x[~unreadable[probes:]] for x in (gallery, gallery_labels))
         mated = np.flatnonzero(np.isin(labels[:probes], gallery_labels))
         ranks = identification_ranks(embeddings[mated], labels[mated], gallery, gallery_labels)
-        ranks[unreadable[mated]] = len(gallery)
+        ranks[unreadable[mated]] = len(gallery) + 1  # never, not last
         for count, what in (
             (probes - len(mated), 'probes have no mate in the gallery and were left out'),
             (unreadable[mated].sum(), 'probes could not be read and count as missed'),

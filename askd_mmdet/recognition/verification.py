@@ -83,13 +83,13 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
         >>> verify(persons, second, np.arange(40) % 2 == 1).accuracy
         1.0
     """
-    pairs = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
     same = np.asarray(same, bool)
-    if pairs.ndim != 3 or same.shape != pairs.shape[1:2]:
+    if np.ndim(first) != 2 or np.shape(first) != np.shape(second) or same.shape != np.shape(first)[:1]:
         raise ValueError(
             f'found embeddings of shape {np.shape(first)} and {np.shape(second)} and {len(same)} answers, expected '
             '(N, D) twice and N answers'
         )
+    pairs = np.stack([first, second]).astype(np.float64)
     if np.ndim(folds) == 0:
         if not 2 <= folds <= len(same):
             raise ValueError(
@@ -118,7 +118,8 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
     accuracies, thresholds, scores = [], [], np.empty(len(same))
     for fold in range(len(sizes)):
         lengths = np.sqrt(np.maximum(squares - 2 * along[..., fold] + centre[fold], np.finfo(float).tiny)).prod(0)
-        cosines = (products - along[..., fold].sum(0) + centre[fold]) / lengths
+        # Rounding must not lift a cosine above the threshold 1.
+        cosines = ((products - along[..., fold].sum(0) + centre[fold]) / lengths).clip(-1, 1)
         mine = folds == fold
         right = _right_answers(cosines[~mine], same[~mine])
         thresholds.append(THRESHOLDS[right == right.max()].mean())

@@ -2,7 +2,7 @@
 
 Nothing is downloaded. A person is a blend of two or three of the 100 real faces of lfw_subset.npy,
 which are 25 pixels wide, plus fine details of its own: brows, wrinkles, stubble, freckles, moles,
-glasses. The blend is all that is left of a person at low resolution, and persons who share real
+glasses. The blend is most of what low resolution leaves of a person, and persons who share real
 faces look alike there; the details tell them apart at high resolution.
 """
 
@@ -34,7 +34,7 @@ _SCALE = 4.4
 _TO_CANVAS = np.array([[_SCALE, 0, _CENTER - 10.5 * _SCALE], [0, _SCALE, 5]])
 _EYE_X, _EYE_Y, _BROW_Y, _MOUTH_Y = 20, 39, 31, 80
 # The share of the group's mean face in a person: the more, the more alike they are at low resolution.
-_MEAN_FACE = 0.4
+_MEAN_FACE = 0.6
 # Half axes of the oval that a picture shows of a person: corners would show somebody's old background.
 _OVAL_X, _OVAL_Y = 44, 58
 
@@ -48,7 +48,8 @@ class Identity:
     """A person.
 
     Attributes:
-        faces: Of which real faces it is blended, as indices in lfw_subset.npy.
+        faces: Of which real faces it is blended, as indices in lfw_subset.npy; the mean face of its
+            group is in it, too.
         portrait: float32, (112, 112), grey levels around 128: the person without anything that
             varies from picture to picture.
     """
@@ -85,7 +86,7 @@ def make_identity(group: str, index: int, seed: int) -> Identity:
     blend = (blend - blend.mean()) / blend.std()
     ink = _ink(rng)
     # Skin is brighter beside a line, so that the details leave the mean brightness as it is.
-    portrait = 128 + 36 * blend - (ink - cv2.GaussianBlur(ink, (0, 0), 3))
+    portrait = 128 + 36 * blend - 1.5 * (ink - cv2.GaussianBlur(ink, (0, 0), 1.5))
     return Identity(tuple(faces.tolist()), portrait)
 
 
@@ -200,7 +201,7 @@ def draw_face(identity: Identity, purpose: str, number: int, seed: int) -> np.nd
 
     direction = rng.uniform(0, 2 * np.pi)
     across = ((np.stack(_grid(), -1) - _CENTER) @ (np.cos(direction), np.sin(direction))) / _CENTER
-    contrast, gradient, brightness = rng.uniform((0.6, 0, 105), (1.2, 0.4, 150))
+    contrast, gradient, brightness = rng.uniform((0.7, 0, 115), (1.2, 0.3, 140))
     face = (brightness + contrast * (face - 128)) * (1 + gradient * across)
 
     side = 'train' if purpose == 'train' else 'val'
@@ -212,7 +213,7 @@ def draw_face(identity: Identity, purpose: str, number: int, seed: int) -> np.nd
     image = backdrop + np.clip((1 - radius) / 0.08, 0, 1) * (face - backdrop)
     if rng.random() < 0.15:
         _hold_before(rng, image, thing)
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 1)) + rng.normal(0, rng.uniform(2, 8), image.shape)
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.7)) + rng.normal(0, rng.uniform(1, 6), image.shape)
     return image.round().clip(0, 255).astype(np.uint8)
 
 

@@ -4,6 +4,20 @@ from askd_mmdet.distillation.losses.attention_similarity import (
     AttentionSimilarityLoss,
     attention_similarity,
 )
+from askd_mmdet.distillation.losses.attention_transfer import AttentionTransferLoss
 from askd_mmdet.distillation.losses.base import DistillationLoss
+from askd_mmdet.distillation.losses.feature import FeatureLoss
+from askd_mmdet.distillation.losses.feature_similarity import FeatureSimilarityLoss
+from askd_mmdet.distillation.losses.hybrid_order_relation import HybridOrderRelationLoss
+from askd_mmdet.distillation.losses.logit import LogitLoss
 
-__all__ = ['AttentionSimilarityLoss', 'DistillationLoss', 'attention_similarity']
+__all__ = [
+    'AttentionSimilarityLoss',
+    'AttentionTransferLoss',
+    'DistillationLoss',
+    'FeatureLoss',
+    'FeatureSimilarityLoss',
+    'HybridOrderRelationLoss',
+    'LogitLoss',
+    'attention_similarity',
+]

@@ -5,7 +5,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from askd_mmdet.distillation.losses.base import DistillationLoss
+from askd_mmdet.distillation.losses.base import DistillationLoss, comparable
 
 
 def attention_similarity(student_map: Tensor, teacher_map: Tensor) -> Tensor:
@@ -26,15 +26,8 @@ def attention_similarity(student_map: Tensor, teacher_map: Tensor) -> Tensor:
         >>> attention_similarity(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])).item()
         1.0
     """
-    if student_map.shape != teacher_map.shape:
-        raise ValueError(
-            f'attention maps differ in shape: student {tuple(student_map.shape)}, teacher '
-            f'{tuple(teacher_map.shape)}; both networks must be of one size and see images of one size'
-        )
-    student_map, teacher_map = (
-        m.flatten(1).to(torch.promote_types(m.dtype, torch.float32)) for m in (student_map, teacher_map)
-    )
-    return (1 - F.cosine_similarity(student_map, teacher_map)).mean()
+    student_map, teacher_map = comparable(student_map, teacher_map)
+    return (1 - F.cosine_similarity(student_map.flatten(1), teacher_map.flatten(1))).mean()
 
 
 @MODELS.register_module()

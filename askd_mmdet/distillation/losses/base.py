@@ -2,7 +2,22 @@
 
 from abc import ABCMeta, abstractmethod
 
+import torch
 from torch import Tensor, nn
+
+
+def comparable(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Both tensors in float32 at least.
+
+    Raises:
+        ValueError: When their shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f'tapped outputs differ in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}; both '
+            'networks must be of one size and see images of one size'
+        )
+    return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in (student, teacher))
 
 
 class DistillationLoss(nn.Module, metaclass=ABCMeta):

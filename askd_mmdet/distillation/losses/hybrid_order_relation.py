@@ -1,0 +1,41 @@
+"""HORKD: embeddings, their pairs and their triplets (Ge et al., 2020), "L1+Huber" in the paper's tables."""
+
+from mmengine.registry import MODELS
+from torch import Tensor
+from torch.nn import functional as F
+
+from askd_mmdet.distillation.losses.base import DistillationLoss, comparable
+from askd_mmdet.distillation.losses.relations import angle_distance, pair_distances
+
+
+@MODELS.register_module()
+class HybridOrderRelationLoss(DistillationLoss):
+    """Distances of three orders between the embeddings of a batch.
+
+    First order: L1 between embeddings. Second: Huber between the Euclidean distances of all pairs. Third: Huber between
+    the cosines of the angles of all triplets. Each is averaged over all its numbers.
+
+    Args:
+        tap: Pattern of the modules that put out embeddings (N, C), by default IRResNet's.
+        orders: Weights of the three orders.
+        weight: Factor of the loss.
+    """
+
+    def __init__(
+        self,
+        tap: str = 'backbone.output_layer',
+        orders: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        weight: float = 1.0,
+    ):
+        super().__init__(dict(embeddings=tap), weight)
+        self.orders = orders
+
+    def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
+        first, second, third = self.orders
+        pairs = [comparable(s, t) for s, t in zip(student['embeddings'], teacher['embeddings'], strict=True)]
+        return sum(
+            first * F.l1_loss(s, t)
+            + second * F.smooth_l1_loss(pair_distances(s), pair_distances(t))
+            + third * angle_distance(s, t).to(s.dtype)
+            for s, t in pairs
+        )

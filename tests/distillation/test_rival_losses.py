@@ -1,0 +1,205 @@
+"""The losses of the rival methods, each against its formula in numpy and scipy."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.registry import MODELS
+from scipy.special import rel_entr, softmax
+
+from askd_mmdet.distillation.losses.relations import angle_distance, pair_distances
+from tests.toy_run import ROOT
+
+
+def features(seed, shape=(3, 4, 5, 6), count=2, dtype=torch.float32):
+    """Outputs of `count` modules of a student and of a teacher."""
+    generator = torch.Generator().manual_seed(seed)
+    return [[torch.randn(shape, generator=generator, dtype=dtype) for _ in range(count)] for _ in range(2)]
+
+
+def evaluate(loss, student, teacher):
+    (kind,) = loss.taps
+    return loss({kind: student}, {kind: teacher})
+
+
+def kl(student, teacher, temperature, scale):
+    s, t = (softmax(scale * x.double().numpy() / temperature, axis=1) for x in (student, teacher))
+    return temperature**2 * rel_entr(t, s).sum(1).mean()
+
+
+def q(feature):
+    """AT's map, as its formula reads."""
+    energy = (np.abs(feature.double().numpy()) ** 2).sum(1).reshape(len(feature), -1)
+    return energy / np.sqrt((energy**2).sum(1, keepdims=True))
+
+
+def cosine_distance(a, b):
+    a, b = (np.asarray(x).reshape(len(x), -1) for x in (a, b))
+    return np.mean(1 - (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
+
+
+def huber(x):
+    return np.where(np.abs(x) < 1, x**2 / 2, np.abs(x) - 0.5)
+
+
+def angles(x):
+    """Cosine at j between i and k, for all triplets, one by one."""
+    n = len(x)
+    out = np.zeros((n, n, n))
+    for i in range(n):
+        for j in range(n):
+            for k in range(n):
+                a, b = x[i] - x[j], x[k] - x[j]
+                lengths = np.linalg.norm(a) * np.linalg.norm(b)
+                out[i, j, k] = a @ b / lengths if lengths else 0
+    return out
+
+
+def horkd(student, teacher, orders=(1, 1, 1)):
+    s, t = student.double().numpy(), teacher.double().numpy()
+    distances = [np.linalg.norm(x[:, None] - x, axis=2) for x in (s, t)]
+    terms = np.abs(s - t).mean(), huber(distances[0] - distances[1]).mean(), huber(angles(s) - angles(t)).mean()
+    return np.dot(orders, terms)
+
+
+FORMULAS = {
+    'kd': (
+        dict(type='LogitLoss', tap='head.fc', weight=2.0),
+        lambda s, t: 2 * kl(s, t, 4, 1),
+        (5, 7),
+    ),
+    'kd-arcface': (
+        dict(type='LogitLoss', tap='head.norm_product', scale=32.0, temperature=2.0),
+        lambda s, t: kl(s, t, 2, 32),
+        (5, 7),
+    ),
+    'f-kd': (
+        dict(type='FeatureLoss', weight=3.0),
+        lambda s, t: 3 * np.mean((s.double() - t.double()).numpy() ** 2),
+        (5, 7),
+    ),
+    'at': (dict(type='AttentionTransferLoss'), lambda s, t: 1000 * np.mean((q(s) - q(t)) ** 2), (3, 4, 5, 6)),
+    'at*': (
+        dict(type='AttentionTransferLoss', distance='cosine', weight=5.0),
+        lambda s, t: 5 * cosine_distance(q(s), q(t)),
+        (3, 4, 5, 6),
+    ),
+    'f-skd': (
+        dict(type='FeatureSimilarityLoss'),
+        lambda s, t: 5 * cosine_distance(s.double(), t.double()),
+        (3, 4, 5, 6),
+    ),
+    'horkd': (dict(type='HybridOrderRelationLoss'), horkd, (6, 5)),
+    'horkd-weighted': (
+        dict(type='HybridOrderRelationLoss', orders=(1.0, 0.5, 20.0), weight=2.0),
+        lambda s, t: 2 * horkd(s, t, (1, 0.5, 20)),
+        (6, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', FORMULAS)
+@pytest.mark.parametrize('seed', range(3))
+def test_the_loss_is_its_formula_summed_over_the_taps(name, seed):
+    config, formula, shape = FORMULAS[name]
+    student, teacher = features(seed, shape)
+    found = evaluate(MODELS.build(config), student, teacher)
+    assert found.item() == pytest.approx(sum(map(formula, student, teacher)), rel=1e-4)
+
+
+@pytest.mark.parametrize('name', FORMULAS)
+def test_only_the_student_gets_a_gradient_and_none_where_both_agree(name):
+    config, _, shape = FORMULAS[name]
+    loss = MODELS.build(config)
+    student, teacher = features(0, shape, count=1)
+    student[0].requires_grad_()
+    evaluate(loss, student, teacher).backward()
+    assert student[0].grad.isfinite().all() and student[0].grad.norm() > 0
+    same = teacher[0].clone().requires_grad_()
+    value = evaluate(loss, [same], teacher)
+    value.backward()
+    assert abs(value.item()) < 1e-3 and same.grad.norm() < 1e-3 * student[0].grad.norm().clamp(min=1)
+
+
+@pytest.mark.parametrize('name', FORMULAS)
+def test_half_precision_is_computed_in_float32(name):
+    config, formula, shape = FORMULAS[name]
+    student, teacher = (x[0].to(torch.bfloat16) for x in features(0, shape))
+    found = evaluate(MODELS.build(config), [student], [teacher])
+    assert found.dtype == torch.float32 and found.item() == pytest.approx(formula(student, teacher), rel=1e-3)
+
+
+@pytest.mark.parametrize('name', FORMULAS)
+def test_outputs_of_different_shape_are_refused(name):
+    config, _, shape = FORMULAS[name]
+    student, teacher = features(0, shape)
+    with pytest.raises(ValueError, match=r'tapped outputs differ in shape: student \(.*\), teacher \('):
+        evaluate(MODELS.build(config), [student[0][:, :-1]], teacher[:1])
+
+
+@pytest.mark.parametrize(
+    'config, message',
+    [
+        (dict(type='AttentionTransferLoss', distance='l1'), "distance must be 'l2' or 'cosine', got 'l1'"),
+        (dict(type='LogitLoss', tap='x', temperature=0), 'needs a temperature > 0, got 0'),
+    ],
+)
+def test_wrong_settings_are_named(config, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(config)
+
+
+@given(st.integers(0, 10**6), st.floats(0.1, 10), st.floats(-5, 5))
+def test_relations_do_not_see_a_rigid_motion_and_angles_not_even_a_scale(seed, scale, offset):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(5, 4))
+    rotation, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    moved = torch.from_numpy(x @ rotation + offset)
+    x = torch.from_numpy(x)
+    torch.testing.assert_close(pair_distances(moved), pair_distances(x))
+    assert angle_distance(scale * moved, x).item() < 1e-12
+
+
+@pytest.mark.parametrize('block', [1, 2, 5, 16])
+def test_the_gradient_of_the_angles_is_that_of_the_whole_sum(block):
+    student, teacher = (x[0].double().requires_grad_() for x in features(3, (5, 4)))
+
+    def whole(x):
+        sides = x[:, None] - x
+        sides = sides / (sides.norm(dim=2, keepdim=True) + torch.eye(5)[..., None])
+        return torch.einsum('ijc,kjc->ijk', sides, sides)
+
+    torch.nn.functional.smooth_l1_loss(whole(student), whole(teacher.detach())).backward()
+    expected, student.grad = student.grad, None
+    angle_distance(student, teacher.detach(), block).backward()
+    torch.testing.assert_close(student.grad, expected)
+
+
+def test_the_same_face_twice_in_a_batch_gives_a_finite_gradient():
+    student, teacher = (x[0] for x in features(0, (6, 5)))
+    student[3] = student[0]
+    student.requires_grad_()
+    evaluate(MODELS.build(dict(type='HybridOrderRelationLoss')), [student], [teacher]).backward()
+    assert student.grad.isfinite().all() and student.grad.abs().max() < 10
+
+
+def test_a_batch_of_256_takes_less_than_100_mb():
+    """Beyond the inputs, forward and backward; in a process of its own, whose peak is this."""
+    script = """
+import resource, torch
+from askd_mmdet.distillation import HybridOrderRelationLoss
+loss = HybridOrderRelationLoss()
+def step(n):
+    s, t = torch.randn(n, 512, requires_grad=True), torch.randn(n, 512)
+    loss(dict(embeddings=[s]), dict(embeddings=[t])).backward()
+step(32)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+step(256)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    done = subprocess.run([sys.executable, '-c', script], cwd=ROOT, capture_output=True, text=True)
+    assert float(done.stdout.split()[-1]) < 100, done.stderr
