@@ -6,7 +6,7 @@ custom_hooks = [
     dict(
         type='DistillationHook',
         teacher='configs/toy/arcface_ir18-cbam_toy.py',
-        checkpoint='work_dirs/arcface_ir18-cbam_toy/epoch_10.pth',
+        checkpoint='work_dirs/arcface_ir18-cbam_toy/epoch_8.pth',
         losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
     ),
 ]
