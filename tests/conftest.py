@@ -38,6 +38,17 @@ def toy_data(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope='session')
+def toy_faces(tmp_path_factory):
+    """A toy recognition set of three persons to train on, and four to verify and identify."""
+    from askd_mmdet.toy import make_face_identities
+
+    folder = tmp_path_factory.mktemp('toy') / 'faces'
+    counts = dict(train_identities=3, train_pictures=4, validation_identities=4, pairs=20, probes=8, gallery=4)
+    make_face_identities(folder, **counts, distractors=5)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def fresh_scope():
     """Runners leave their default scope behind, in which the next test would look for other names."""

@@ -1,0 +1,97 @@
+"""Real trainings of the toy recognizer: every method of the tables, then both protocols on its checkpoint."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import RUNNERS
+
+from askd_mmdet.training import read_checkpoint
+from tests.test_recognition_configs import METHODS, TEACHER
+from tests.toy_run import ROOT, distillation
+
+HR, BASE, ASKD = (f'arcface_ir18-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
+
+
+def toy_config(name, data, work_dir, teacher=None, **options):
+    """A toy config on a small data set; `teacher` is the checkpoint to distil from."""
+    cfg = Config.fromfile(ROOT / f'configs/toy/{name}.py')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.num_workers = 0
+        loader.dataset.data_root = str(data)
+    cfg.train_dataloader.batch_size = 6
+    cfg.model.backbone.base_channels = 4
+    cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_begin': 5, 'log_level': 'WARNING', **options})
+    cfg.work_dir = str(work_dir)
+    if teacher:
+        distillation(cfg).update(teacher=dict(model=cfg.model, default_scope='mmpretrain'), checkpoint=str(teacher))
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def teacher(toy_faces, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('recognizer')
+    RUNNERS.build(toy_config(HR, toy_faces, work_dir)).train()
+    return work_dir / 'epoch_1.pth'
+
+
+class Losses(Hook):
+    def __init__(self):
+        self.steps = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.steps.append({name: value.item() for name, value in outputs.items()})
+
+
+def train(cfg):
+    runner, losses = RUNNERS.build(cfg), Losses()
+    runner.register_hook(losses)
+    runner.train()
+    return runner, losses.steps
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_method_trains_with_the_losses_of_its_real_config(toy_faces, teacher, tmp_path, method):
+    cfg = toy_config(ASKD, toy_faces, tmp_path, teacher)
+    real = Config.fromfile(ROOT / f'configs/recognition/{TEACHER}-4x_{method}.py')
+    distillation(cfg).losses = distillation(real).losses
+    _, steps = train(cfg)
+    assert len(steps) == 2
+    for step in steps:
+        distilled = [step[name] for name in METHODS[method]]
+        assert all(0 < value < 1000 for value in distilled)
+        # ArcFace's loss is the one without a name of its own.
+        assert step['loss'] > sum(distilled)
+    saved = read_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']
+    assert saved.keys() == read_checkpoint(teacher)['state_dict'].keys()
+
+
+def test_weight_0_equals_the_plain_run_bit_for_bit(toy_faces, teacher, tmp_path):
+    plain, _ = train(toy_config(BASE, toy_faces, tmp_path / 'base'))
+    cfg = toy_config(ASKD, toy_faces, tmp_path / 'askd', teacher)
+    distillation(cfg).losses.loss_attention.weight = 0.0
+    distilled, _ = train(cfg)
+    a, b = plain.model.state_dict(), distilled.model.state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_checkpoint_verifies_and_identifies(toy_faces, teacher, tmp_path):
+    cfg = toy_config(BASE, toy_faces, tmp_path / 'verify', load_from=str(teacher))
+    metrics = RUNNERS.build(cfg).test()
+    assert 0.2 < metrics['verification/accuracy'] <= 1 and 0 < metrics['verification/auc'] <= 1
+    cfg = toy_config(BASE, toy_faces, tmp_path / 'identify', load_from=str(teacher))
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    cfg.test_dataloader.dataset = dict(type='TinyFaceDataset', data_root=str(toy_faces), pipeline=pipeline)
+    cfg.test_evaluator = dict(type='IdentificationMetric')
+    metrics = RUNNERS.build(cfg).test()
+    assert 0 <= metrics['identification/rank@1'] <= metrics['identification/rank@50'] <= 1
+
+
+def test_training_validates_and_keeps_the_best(toy_faces, tmp_path):
+    train(toy_config(HR, toy_faces, tmp_path, **{'train_cfg.val_begin': 1}))
+    assert list(tmp_path.glob('best_verification_accuracy_epoch_1.pth'))
+
+
+def test_more_identities_than_classes_is_a_clear_error(toy_faces, tmp_path):
+    with pytest.raises(ValueError, match=r'found the label \d+, expected 0 to 1: set model.head.num_classes'):
+        train(toy_config(HR, toy_faces, tmp_path, **{'model.head.num_classes': 2}))
