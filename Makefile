@@ -3,9 +3,10 @@ VENV ?= .venv
 export VENV
 python := $(VENV)/bin/python
 
-.PHONY: help install demo test lint benchmark
+.PHONY: help install demo demo-recognition test lint benchmark
 help:
 	@echo 'make demo       install, then train and compare teacher, LR base and A-SKD on toy data (15 minutes, 2 cores)'
+	@echo 'make demo-recognition   the same for face recognition (RECOGNITION_MINUTES)'
 	@echo 'make test       install, then run all tests'
 	@echo 'make install    only make the environment $(VENV)'
 	@echo 'make lint       check the style'
@@ -17,6 +18,9 @@ $(VENV)/.installed: tools/install.sh pyproject.toml $(wildcard requirements/*.tx
 
 demo: install
 	@PYTHONWARNINGS=ignore $(python) tools/demo.py
+
+demo-recognition: install
+	@PYTHONWARNINGS=ignore $(python) tools/demo_recognition.py
 
 test: install lint
 	@$(python) -m pytest

@@ -1,5 +1,6 @@
 """Face recognition at low resolution: IR-ResNet, ArcFace, pairs, TinyFace and the two protocols (tables 1-3)."""
 
+from askd_mmdet.recognition.alignment import align
 from askd_mmdet.recognition.arcface_head import ArcFaceHead
 from askd_mmdet.recognition.datasets import (
     FaceFolderDataset,
@@ -8,6 +9,7 @@ from askd_mmdet.recognition.datasets import (
     PairListDataset,
     TinyFaceDataset,
 )
+from askd_mmdet.recognition.embedder import FaceEmbedder, search
 from askd_mmdet.recognition.identification import identification_ranks, match_characteristic
 from askd_mmdet.recognition.identification_metric import IdentificationMetric
 from askd_mmdet.recognition.ir_resnet import IRResNet
@@ -18,6 +20,7 @@ from askd_mmdet.recognition.verification_metric import VerificationMetric
 
 __all__ = [
     'ArcFaceHead',
+    'FaceEmbedder',
     'FaceFolderDataset',
     'FaceRecognizer',
     'FaceRecordDataset',
@@ -28,7 +31,9 @@ __all__ = [
     'PairListDataset',
     'TinyFaceDataset',
     'VerificationMetric',
+    'align',
     'identification_ranks',
     'match_characteristic',
+    'search',
     'verify',
 ]

@@ -5,34 +5,68 @@ from pathlib import Path
 
 import numpy as np
 
-# What real bundles hold beside bytes, lists, tuples, bools and integers, which need no name.
-_ADMITTED = {
-    ('numpy', 'ndarray'): np.ndarray,
-    ('numpy', 'dtype'): np.dtype,
-    **{
-        (f'numpy.{core}.multiarray', name): getattr(np._core.multiarray, name)
-        for core in ('core', '_core')
-        for name in ('_reconstruct', 'scalar')
-    },
-    **{(f'numpy.{core}.numeric', '_frombuffer'): np._core.numeric._frombuffer for core in ('core', '_core')},
-}
-
 
 class _DataUnpickler(pickle.Unpickler):
-    """Refuses every class and function but numpy's arrays and scalars."""
+    """Refuses every class and function but numpy's arrays and scalars, and those it makes itself."""
 
     def find_class(self, module, name):
-        if (module, name) == ('_codecs', 'encode'):  # how Python 3 writes bytes for Python 2
-            return _encode
         if (module, name) not in _ADMITTED:
             raise pickle.UnpicklingError(f'refused: it asks for {module}.{name}')
         return _ADMITTED[module, name]
 
 
-def _encode(text, encoding='latin1'):
+class _Dtype:
+    """Stands in for numpy.dtype: a type of plain numbers. A real one would let a bundle forge pointers to objects."""
+
+    def __init__(self, code, align, copy):
+        self.plain = np.dtype(code.decode() if isinstance(code, bytes) else code)
+        if self.plain.kind not in 'biu':
+            raise pickle.UnpicklingError(f'refused: it holds numpy data of type {self.plain}')
+
+    def __setstate__(self, state):
+        order = state[1]
+        self.plain = self.plain.newbyteorder(order.decode() if isinstance(order, bytes) else order)
+
+
+class _Array:
+    """Stands in for an array that numpy would make empty and fill afterwards."""
+
+    def __init__(self, kind, shape, code):
+        self.plain = np.empty(0, np.uint8)
+
+    def __setstate__(self, state):
+        _, shape, dtype, _, content = state
+        self.plain = _array(content, dtype, shape, 'C')
+
+
+def _array(content, dtype, shape, order):
+    return np.frombuffer(content, dtype.plain).reshape(shape)
+
+
+def _scalar(dtype, content):
+    return np.frombuffer(content, dtype.plain)[0]
+
+
+def _encode(text, encoding):
     if encoding != 'latin1' or not isinstance(text, str):
         raise pickle.UnpicklingError(f'refused: _codecs.encode with {encoding!r}')
     return text.encode('latin1')
+
+
+# What real bundles hold beside bytes, lists, tuples, bools and integers, which need no name.
+_ADMITTED = {
+    ('_codecs', 'encode'): _encode,  # how Python 3 writes bytes for Python 2
+    ('numpy', 'dtype'): _Dtype,
+    ('numpy', 'ndarray'): None,  # only handed to _reconstruct
+}
+for _core in ('numpy.core', 'numpy._core'):
+    _ADMITTED[f'{_core}.multiarray', '_reconstruct'] = _Array
+    _ADMITTED[f'{_core}.multiarray', 'scalar'] = _scalar
+    _ADMITTED[f'{_core}.numeric', '_frombuffer'] = _array
+
+
+def _plain(value):
+    return value.plain if isinstance(value, _Array) else value
 
 
 def read_bundle(path: str | Path) -> tuple[list[bytes], np.ndarray]:
@@ -58,8 +92,9 @@ def read_bundle(path: str | Path) -> tuple[list[bytes], np.ndarray]:
         ) from error
     try:
         pictures, same = content
-        pictures = [bytes(np.asarray(p, np.uint8)) if isinstance(p, (np.ndarray, list)) else p for p in pictures]
-        same = np.asarray(same)
+        pictures = [_plain(picture) for picture in pictures]
+        pictures = [p.astype(np.uint8).tobytes() if isinstance(p, np.ndarray) else p for p in pictures]
+        same = np.asarray(_plain(same))
         holds = all(isinstance(p, bytes) for p in pictures) and same.ndim == 1 and same.dtype.kind in 'biu'
     except (TypeError, ValueError):
         holds = False

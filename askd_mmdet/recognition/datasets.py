@@ -26,7 +26,7 @@ class FaceDataset(ReplacesUnreadable, BaseDataset):
 
     @property
     def check_tool(self) -> str:
-        return f'python tools/check_faces.py {self.ann_file or self.data_root or self.img_prefix}'
+        return f'python tools/check_faces.py {self.ann_file or self.img_prefix}'
 
 
 def number_identities(labels: np.ndarray, min_pictures: int, source: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -86,14 +86,14 @@ class FaceRecordDataset(FaceDataset):
         # Arrays hold what little there is to know of a picture; millions of dicts would take minutes to serialise.
         super().__init__(ann_file, serialize_data=False, **kwargs)
 
-    def load_data_list(self) -> list[int]:
-        """The pictures' places in the record file; see :meth:`get_data_info`."""
+    def load_data_list(self) -> np.ndarray:
+        """The pictures' places in the record file, int (N,); see :meth:`get_data_info`."""
         self.records = RecordFile(self.ann_file)
         chosen, labels, identities = number_identities(self.records.labels, self.min_pictures, self.ann_file)
         self._labels = np.full(len(self.records), -1)
         self._labels[chosen] = labels
         self._metainfo['classes'] = tuple(map(str, identities))
-        return chosen.tolist()
+        return chosen
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
@@ -167,11 +167,14 @@ class PairBundleDataset(FaceDataset):
         return [dict(img_path=f'{self.ann_file}#{i}', img_bytes=content) for i, content in enumerate(pictures)]
 
 
-def read_pairs(path: str | Path) -> list[tuple[str, str, bool]]:
+def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
     """Read a list of pairs, one in a line: LFW's own format, or two paths and 1 (one person) or 0.
 
     LFW writes `name i j` for two pictures of one person and `name i other j` for two persons, whose files are
     `name/name_0001.jpg`, after a line with the numbers of folds and pairs. Columns are divided by tabs, or by spaces.
+
+    Returns:
+        For every pair the number of its line, its two pictures, and whether they show one person.
 
     Raises:
         FileNotFoundError: When there is no such file.
@@ -187,11 +190,11 @@ def read_pairs(path: str | Path) -> list[tuple[str, str, bool]]:
         columns = line.split('\t' if '\t' in line else None)
         match columns:
             case [name, i, j] if i.isdecimal() and j.isdecimal():
-                pairs.append((_lfw(name, i), _lfw(name, j), True))
+                pairs.append((number, _lfw(name, i), _lfw(name, j), True))
             case [name, i, other, j] if i.isdecimal() and j.isdecimal():
-                pairs.append((_lfw(name, i), _lfw(other, j), False))
+                pairs.append((number, _lfw(name, i), _lfw(other, j), False))
             case [first, second, '0' | '1' as same]:
-                pairs.append((first, second, same == '1'))
+                pairs.append((number, first, second, same == '1'))
             case [_] | [_, _] if all(column.isdecimal() for column in columns) and not pairs:
                 pass  # LFW's first line
             case _:
@@ -227,18 +230,27 @@ class PairListDataset(FaceDataset):
     def __init__(self, ann_file: str, **kwargs):
         super().__init__(ann_file, test_mode=True, **kwargs)
 
+    @property
+    def check_tool(self) -> str:
+        return f'{super().check_tool} --pictures {self.img_prefix or self.data_root}'
+
     def load_data_list(self) -> list[dict]:
         """img_path of every picture that occurs."""
         pairs = read_pairs(self.ann_file)
-        numbers = {name: i for i, name in enumerate(dict.fromkeys(name for pair in pairs for name in pair[:2]))}
-        paths = [Path(self.img_prefix or self.data_root, name) for name in numbers]
-        if missing := [str(path) for path in paths if not path.is_file()]:
+        first_line = {}
+        for line, *names, _ in pairs:
+            for name in names:
+                first_line.setdefault(name, line)
+        paths = [Path(self.img_prefix or self.data_root, name) for name in first_line]
+        missing = [f'{path} (line {line})' for path, line in zip(paths, first_line.values()) if not path.is_file()]
+        if missing:
             raise FileNotFoundError(
                 f'{self.ann_file} names {len(missing)} pictures that do not exist: {", ".join(missing[:5])}'
                 f'{", ..." if len(missing) > 5 else ""}; set data_prefix to their folder'
             )
+        numbers = {name: i for i, name in enumerate(first_line)}
         self._metainfo.update(
-            pairs=np.array([[numbers[a], numbers[b]] for a, b, _ in pairs]),
+            pairs=np.array([[numbers[a], numbers[b]] for _, a, b, _ in pairs]),
             same=np.array([same for *_, same in pairs]),
         )
         return [dict(img_path=str(path)) for path in paths]

@@ -129,7 +129,9 @@ class RecordFile:
         return payload[_HEADER.size + 4 * flag :]
 
     def _damaged(self, i, what):
-        return ValueError(f'{self.path}: the record at byte {self._offsets[i]} is damaged: {what}; {_HINT}')
+        return ValueError(
+            f'{self.path}: the record of key {self.keys[i]} at byte {self._offsets[i]} is damaged: {what}; {_HINT}'
+        )
 
 
 def _gather(content, offsets, words):

@@ -48,7 +48,7 @@ def write_records(folder, pictures, announce=True, name='train'):
     if announce:
         for key, _ in enumerate(identities, len(pictures) + 1):
             payloads[key] = packed([1, 2])
-    stream, lines = b'', []
+    stream, lines = bytearray(), []
     for key, payload in payloads.items():
         lines.append(f'{key}\t{len(stream)}\n')
         stream += record(payload)

@@ -24,6 +24,11 @@ def test_pictures_may_be_arrays_of_bytes(tmp_path):
     assert read_bundle(write_bundle(tmp_path / 'a.bin', arrays, [True, False]))[0] == PICTURES
 
 
+def test_numbers_of_another_byte_order_are_read(tmp_path):
+    found = read_bundle(write_bundle(tmp_path / 'a.bin', PICTURES, np.array([256, 0], '>i4')))
+    assert found[1].tolist() == [True, False]
+
+
 def test_strings_of_python_2_are_bytes(tmp_path):
     """What Python 2 wrote: protocol 2 with its 8-bit strings."""
     strings = b''.join(b'T' + len(p).to_bytes(4, 'little') + p for p in PICTURES)
@@ -53,6 +58,16 @@ def test_a_hostile_bundle_runs_nothing(tmp_path, protocol):
         with pytest.raises(ValueError, match=r'a.bin is not a bundle that can be read safely: refused: it asks for'):
             read_bundle(path)
     assert not proof.exists()
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 4])
+def test_a_bundle_forges_no_pointers_with_numpy(tmp_path, protocol):
+    """An array of objects over eight bytes of one's choice is a pointer to anywhere."""
+    path, address = tmp_path / 'a.bin', bytes(8)
+    forged = Hostile(np.ndarray, (1,), np.dtype('O'), address), np.frombuffer(address, 'V8'), np.array([object])
+    for content in (*forged, Hostile(np.ndarray, (1 << 40,))):
+        with pytest.raises(ValueError, match='is not a bundle that can be read safely'):
+            read_bundle(write_bundle(path, [content], [True], protocol))
 
 
 def test_the_encoder_of_bytes_encodes_nothing_else(tmp_path):

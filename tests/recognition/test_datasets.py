@@ -131,7 +131,9 @@ def test_a_list_of_pairs_embeds_every_picture_once(tmp_path, text):
     assert data.metainfo['same'].tolist() == [True, False]
     assert data[2]['data_samples'].img_path == f'{tmp_path}/faces/Bela Kis/Bela Kis_0001.jpg'
     shutil.rmtree(tmp_path / 'faces/Anna')
-    with pytest.raises(FileNotFoundError, match=r'pairs.txt names 2 pictures that do not exist: .*Anna_0001.jpg'):
+    with pytest.raises(
+        FileNotFoundError, match=r'names 2 pictures that do not exist: .*Anna_0001.jpg \(line [12]\), .*'
+    ):
         build('PairListDataset', **settings)
 
 

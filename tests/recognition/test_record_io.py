@@ -102,7 +102,7 @@ def test_a_damaged_record_is_an_error_when_read_and_the_others_stay_readable(tmp
     (tmp_path / 'a.idx').write_text(f'1\t0\n2\t{len(good)}\n')
     records = RecordFile(tmp_path / 'a.rec')
     assert records.read(0) == b'good'
-    with pytest.raises(ValueError, match=rf'a.rec: the record at byte {len(good)} is damaged: {message}'):
+    with pytest.raises(ValueError, match=rf'a.rec: the record of key 2 at byte {len(good)} is damaged: {message}'):
         records.read(1)
 
 

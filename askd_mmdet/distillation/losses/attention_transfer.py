@@ -26,7 +26,8 @@ class AttentionTransferLoss(DistillationLoss):
     Args:
         tap: Pattern of the modules that end the stages.
         distance: 'l2' (AT): the squared difference, averaged over batch and positions, so that the custom weight of
-            1000 is the AT paper's beta, 1000 over the number of elements. 'cosine' (AT*): the cosine distance, eq. 7.
+            1000 is the AT paper's beta, 1000 over the number of elements (its code, like this, leaves out the 1/2 of
+            its formula). 'cosine' (AT*): the cosine distance, eq. 7.
         weight: Factor of the loss.
 
     Raises:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from askd_mmdet.distillation.losses.base import comparable
+
 
 def pair_distances(embeddings: Tensor) -> Tensor:
     """Euclidean distances of all pairs, (N, C) -> (N, N); coincident points get the gradient 0.
@@ -73,8 +75,18 @@ def angle_distance(student: Tensor, teacher: Tensor, block: int = 4) -> Tensor:
         block: Corners at a time.
 
     Returns:
-        Scalar >= 0.
+        Scalar >= 0, float64. Only its first derivative is right: the gradient is stored as a constant.
+
+    Raises:
+        ValueError: When the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> angle_distance(3 * corner + 1, corner).item() < 1e-12
+        True
     """
+    student, teacher = comparable(student, teacher)
 
     def products(embeddings):
         embeddings = embeddings.double()

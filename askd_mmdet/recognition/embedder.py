@@ -1,0 +1,244 @@
+"""A trained network in use: pictures to embeddings, the similarity of two faces, the best matches in a gallery."""
+
+import copy
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from askd_mmdet.training import load_weights
+
+
+class FaceEmbedder:
+    """Turns pictures of aligned faces into embeddings, as the test of the network's own config would.
+
+    Args:
+        config: File, or Config, of the experiment; its `test_dataloader.dataset.pipeline` prepares the pictures.
+        checkpoint: The weights, which must fit the model.
+        device: A device of torch; by default a GPU where there is one.
+        degrade: Whether to degrade pictures to the resolution of the config's test, as `LowResolution` is set there.
+            By default they are embedded as they are: real LR pictures need no degradation.
+
+    Attributes:
+        fingerprint: Equal for two embedders if and only if their networks have the same weights (the head aside).
+
+    Raises:
+        FileNotFoundError: When config or checkpoint is missing.
+        ValueError: When the config is not one of face recognition, the checkpoint is damaged or does not fit, see
+            :func:`load_weights`, or torch has no such device.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        degrade: bool = False,
+    ):
+        cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+        if cfg.get('model', {}).get('type') != 'FaceRecognizer' or 'test_dataloader' not in cfg:
+            raise ValueError(
+                f'{cfg.filename or "the config"}: expected a model of type FaceRecognizer and a test_dataloader; take '
+                'one of configs/recognition'
+            )
+        steps = cfg.test_dataloader.dataset.pipeline
+        for step in steps:
+            if step.type == 'LowResolution' and not degrade:
+                step.update(ratio=1, size=None)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            self.model = MODELS.build(cfg.model)
+            self.pipeline = Compose(steps)
+        load_weights(self.model, checkpoint)
+        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        try:
+            self.model.to(device).eval()
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            raise ValueError(f'cannot use the device {device!r}: {str(error).splitlines()[0]}') from error
+        self.fingerprint = fingerprint(self.model)
+
+    def embed(self, images: Iterable[str | Path | np.ndarray], batch_size: int = 64) -> np.ndarray:
+        """Embed pictures, of any size; they are resized to the network's input.
+
+        Args:
+            images: Paths, or BGR arrays uint8 (H, W, 3).
+            batch_size: Pictures that pass the network together.
+
+        Returns:
+            float32 (N, D), of length 1: the normalised features of the picture and its mirror image.
+
+        Raises:
+            ValueError: Names the pictures that cannot be read; for an array of another type or shape.
+        """
+        images = list(images)
+        embeddings, unreadable = self.embed_readable(images, batch_size)
+        if unreadable:
+            raise _cannot_read([images[i] for i in unreadable], len(images))
+        return embeddings
+
+    def embed_readable(
+        self, images: Iterable[str | Path | np.ndarray], batch_size: int = 64
+    ) -> tuple[np.ndarray, list[int]]:
+        """:meth:`embed`, but for the pictures that cannot be read, whose numbers are returned beside the embeddings.
+
+        Raises:
+            ValueError: For an array of another type or shape; when no picture can be read.
+        """
+        if batch_size < 1:
+            raise ValueError(f'found batch_size={batch_size}, expected at least 1')
+        batches, batch, unreadable = [], [], {}
+        for i, image in enumerate(images):
+            if (sample := self.pipeline(_source(image))) is None:
+                unreadable[i] = image
+                continue
+            batch.append(sample)
+            if len(batch) == batch_size:
+                batches.append(self._run(batch))
+                batch = []
+        if batch:
+            batches.append(self._run(batch))
+        if not batches:
+            raise _cannot_read(list(unreadable.values()), len(unreadable))
+        return np.concatenate(batches), list(unreadable)
+
+    def compare(self, a: str | Path | np.ndarray, b: str | Path | np.ndarray) -> float:
+        """The cosine between the embeddings of two pictures, in [-1, 1]; see :meth:`embed` for errors."""
+        first, second = self.embed([a, b])
+        return float(np.clip(first @ second, -1, 1))
+
+    def _run(self, samples: list[dict]) -> np.ndarray:
+        data = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
+        with torch.inference_mode():
+            features = torch.stack([sample.embedding for sample in self.model.test_step(data)])
+        return nn.functional.normalize(features).cpu().numpy()
+
+
+def _cannot_read(images: list, total: int) -> ValueError:
+    return ValueError(
+        f'cannot read {len(images)} of {total} pictures: {", ".join(map(str, images[:5]))}'
+        f'{", ..." if len(images) > 5 else ""}; check that the files are there and whole'
+    )
+
+
+def _source(image: str | Path | np.ndarray) -> dict:
+    """A picture as the pipeline's first step takes it."""
+    if not isinstance(image, np.ndarray):
+        return dict(img_path=str(image))
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise ValueError(f'found an image {image.dtype} {image.shape}, expected BGR, uint8 (H, W, 3)')
+    # A file without losses, so that arrays and files take one way.
+    return dict(img_path='array', img_bytes=cv2.imencode('.bmp', image)[1].tobytes())
+
+
+def fingerprint(model: nn.Module) -> str:
+    """16 hexadecimal digits that tell networks apart: a hash of all weights but the head's, which embeds nothing.
+
+    Example:
+        >>> fingerprint(nn.Identity())
+        'e3b0c44298fc1c14'
+    """
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        if not name.startswith('head.'):
+            digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """The most similar gallery faces of every probe, best first.
+
+    The gallery is read block by block, so that only P * block similarities are in memory. Of equal similarities the one
+    with the smaller index comes first.
+
+    Args:
+        probes: (P, D), of length 1.
+        gallery: (G, D), of length 1, an array or anything else that gives arrays for slices, as np.memmap.
+        top: How many faces to return; all where the gallery has fewer.
+        block: Gallery faces that are compared at a time.
+
+    Returns:
+        Indices, int64 (P, min(top, G)), and their cosines, float32 (P, min(top, G)).
+
+    Raises:
+        ValueError: When the shapes do not fit, or `top` or `block` is less than 1.
+
+    Example:
+        >>> gallery = np.float32([[1, 0], [0, 1], [0.6, 0.8]])
+        >>> indices, scores = search(np.float32([[0, 1]]), gallery, top=2)
+        >>> indices.tolist(), scores.round(3).tolist()
+        ([[1, 2]], [[1.0, 0.800000011920929]])
+    """
+    if np.ndim(probes) != 2 or np.ndim(gallery) != 2 or probes.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f'found probes {np.shape(probes)} and a gallery {np.shape(gallery)}, expected (P, D) and (G, D)'
+        )
+    if top < 1 or block < 1:
+        raise ValueError(f'found top={top} and block={block}, expected at least 1')
+    indices = np.empty((len(probes), 0), np.int64)
+    scores = np.empty((len(probes), 0), np.float32)
+    for start in range(0, len(gallery), block):
+        new = np.asarray(probes @ gallery[start : start + block].T, np.float32)
+        numbers = np.broadcast_to(np.arange(start, start + new.shape[1]), new.shape)
+        indices, scores = np.hstack([indices, numbers]), np.hstack([scores, new])
+        # Stable, and the best so far come first: the smaller index wins a tie.
+        best = np.argsort(-scores, axis=1, kind='stable')[:, :top]
+        indices, scores = np.take_along_axis(indices, best, 1), np.take_along_axis(scores, best, 1)
+    return indices, scores
+
+
+class Faces(NamedTuple):
+    """Embedded pictures, with all that is needed to find the pictures again.
+
+    Attributes:
+        folder: What the names are relative to.
+        names: Of N pictures.
+        embeddings: float32 (N, D), of length 1.
+        fingerprint: Of the network, see :class:`FaceEmbedder`.
+    """
+
+    folder: str
+    names: list[str]
+    embeddings: np.ndarray
+    fingerprint: str
+
+
+def write_faces(path: str | Path, faces: Faces) -> None:
+    """Write embeddings to a `.npz` file, which holds plain arrays only and appears when it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    with part.open('wb') as file:
+        np.savez(file, **faces._asdict())
+    os.replace(part, path)
+
+
+def read_faces(path: str | Path) -> Faces:
+    """Read what :func:`write_faces` wrote, as data only.
+
+    Raises:
+        FileNotFoundError: When there is no such file.
+        ValueError: When it holds something else, or is damaged.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} does not exist; tools/embed_faces.py writes such files')
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            faces = Faces(str(file['folder']), file['names'].tolist(), file['embeddings'], str(file['fingerprint']))
+    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
+        raise ValueError(
+            f'{path} holds no embeddings that can be read ({error}); write it anew with tools/embed_faces.py'
+        ) from error
+    if faces.embeddings.ndim != 2 or len(faces.names) != len(faces.embeddings):
+        raise ValueError(
+            f'{path} has {len(faces.names)} names and embeddings {faces.embeddings.shape}, expected N and (N, D)'
+        )
+    return faces

@@ -1,0 +1,85 @@
+"""tools/demo_recognition.py and split_identities.py as users call them."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from askd_mmdet.recognition.datasets import read_pairs
+from tests.toy_run import ROOT
+
+
+def call(tool, *args):
+    command = [sys.executable, ROOT / 'tools' / tool, *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+SMALL = ['train_cfg.max_epochs=1', 'model.backbone.base_channels=4', 'train_dataloader.batch_size=6']
+SMALL += [f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')]
+
+
+def test_the_demo_goes_on_where_it_stopped(toy_faces, tmp_path):
+    command = ['demo_recognition.py', '--work-dir', tmp_path, '--data', toy_faces, '--cfg-options', *SMALL]
+    first = call(*command)
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert first.stdout.count('epoch   1/1') == 3
+    table = (tmp_path / 'table.md').read_text()
+    assert table in first.stdout
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
+    assert rows[0] == ['Resolution', 'Model', 'Ver-ACC', 'AUC', 'rank 1', 'rank 5']
+    models = [['1x', 'HR teacher'], ['4x', 'HR teacher'], ['4x', 'Base'], ['4x', 'A-SKD']]
+    assert [row[:2] for row in rows[2:6]] == models
+    assert all(0 <= float(cell) <= 100 for row in rows[2:6] for cell in row[2:])
+
+    (tmp_path / 'seed0/arcface_ir18-cbam_toy-4x_askd/epoch_1.pth').unlink()
+    for result in tmp_path.glob('seed0/*/metrics.json'):
+        result.unlink()
+    again = call(*command)
+    assert again.stdout.count('epoch   1/1') == 1 and (tmp_path / 'table.md').read_text() == table
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Five people with four pictures each, one without any, and a file."""
+    for person in range(5):
+        folder = tmp_path / 'people' / f'p{person}'
+        folder.mkdir(parents=True)
+        for i in range(4):
+            Image.new('L', (8, 8), person * 20 + i).save(folder / f'{i}.pgm')
+    (tmp_path / 'people/empty').mkdir()
+    (tmp_path / 'people/README').write_text('people')
+    return tmp_path / 'people'
+
+
+def test_identities_are_split_into_training_and_balanced_pairs(people, tmp_path):
+    done = call('split_identities.py', people, tmp_path / 'out', '--held-out', 2, '--pairs', 12, '--folds', 2)
+    assert done.returncode == 0, done.stderr
+    assert '3 identities to train on, 12 pairs' in done.stdout
+    train, verify = ({p.name for p in (tmp_path / 'out' / part).iterdir()} for part in ('train', 'verify'))
+    assert train | verify == {f'p{i}' for i in range(5)} and not train & verify and len(verify) == 2
+    pairs = read_pairs(tmp_path / 'out/pairs.txt')
+    assert len({frozenset(pair[1:3]) for pair in pairs}) == 12
+    for _, first, second, same in pairs:
+        assert (first.split('/')[0] == second.split('/')[0]) == same
+        assert (tmp_path / 'out/verify' / first).is_file() and (tmp_path / 'out/verify' / second).is_file()
+    assert [same for *_, same in pairs] == 2 * [*3 * [True], *3 * [False]]
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(held_out=5), 'has 5 identities; hold out 2 to 4 of them'),
+        (dict(pairs=13), '--pairs 13 is no multiple of 4'),
+        (dict(pairs=40), 'the held-out identities have 12 pairs of one person'),
+        (dict(source='nowhere'), 'nowhere is no folder'),
+        (dict(dest='.'), 'exists already; name a new folder'),
+    ],
+)
+def test_what_cannot_be_split_is_named(people, tmp_path, change, message):
+    settings = dict(source=people, dest=tmp_path / 'out', held_out=2, pairs=12) | change
+    options = ['--held-out', settings['held_out'], '--pairs', settings['pairs'], '--folds', 2]
+    done = call('split_identities.py', settings['source'], settings['dest'], *options)
+    assert done.returncode == 2 and re.search(re.escape(message), done.stderr), done.stderr
+    assert not (tmp_path / 'out').exists()
