@@ -59,9 +59,10 @@ class DistillationHook(Hook):
                 'images only and break the HR-LR pairs; remove them, or augment in the pipeline'
             )
         patterns = {f'{name}.{kind}': tap for name, loss in self.losses.items() for kind, tap in loss.taps.items()}
+        self.student_taps = Taps(student, patterns, 'student')
+        self.counts = None
         with preserved_random_state():
             self.teacher = Teacher(self._build_teacher(), patterns)
-        self.student_taps = Taps(student, patterns, 'student')
         if self.student_taps.matched != self.teacher.matched:
             raise ValueError(
                 f'the taps match {self.student_taps.matched} modules of the student but {self.teacher.matched} of '
@@ -88,6 +89,8 @@ class DistillationHook(Hook):
 
     def _before_forward(self, student: nn.Module, args: tuple, kwargs: dict) -> None:
         if kwargs.get('mode') == 'loss':
+            # The teacher looks first, where the activations that the student keeps do not yet fill the memory.
+            self.wanted = self.teacher.see(self.hr_inputs, self.counts) if self.counts else None
             self.student_taps.start()
 
     def _after_forward(self, student: nn.Module, args: tuple, kwargs: dict, losses: dict) -> dict | None:
@@ -95,10 +98,12 @@ class DistillationHook(Hook):
             return None
         counts = self.student_taps.counts()
         seen = self.student_taps.stop()
-        wanted = self.teacher.see(self.hr_inputs, counts)
+        if counts != self.counts:  # the first step, or a student whose layers run a varying number of times
+            self.wanted = self.teacher.see(self.hr_inputs, counts)
+            self.counts = counts
         with torch.autocast(get_device(), enabled=False):
             distilled = {
-                name: loss(*({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, wanted)))
+                name: loss(*({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, self.wanted)))
                 for name, loss in self.losses.items()
             }
         if taken := distilled.keys() & losses.keys():

@@ -46,4 +46,5 @@ class ArcFaceHead(ArcFaceClsHead):
                 f'ArcFaceHead: found the label {bad[0].item()}, expected 0 to {self.num_classes - 1}: set '
                 'model.head.num_classes to the number of identities in the training data'
             )
-        return super().loss(feats, data_samples, **kwargs)
+        # Under mmpretrain's name, 'loss', it would hide the total of all losses from the log.
+        return dict(loss_arcface=super().loss(feats, data_samples, **kwargs)['loss'])

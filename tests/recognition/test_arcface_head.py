@@ -35,7 +35,7 @@ def test_the_loss_is_equation_2(seed, setting):
     embeddings = weights[labels] + rng.normal(size=(4, 5)) * 0.3
     head = ArcFaceHead(7, 5, scale=scale, margins=margin)
     head.norm_product.weight.data = torch.from_numpy(weights).float()
-    loss = head.loss((torch.from_numpy(embeddings).float(),), samples(labels.tolist()))['loss']
+    loss = head.loss((torch.from_numpy(embeddings).float(),), samples(labels.tolist()))['loss_arcface']
     assert loss.item() == pytest.approx(equation_2(embeddings, weights, labels, scale, margin), rel=1e-4, abs=1e-4)
 
 
@@ -65,7 +65,7 @@ def test_embeddings_on_a_class_weight_give_finite_gradients():
     embeddings = head.norm_product.weight.detach().clone().requires_grad_()
     cosines = torch.nn.functional.linear(*(torch.nn.functional.normalize(x) for x in 2 * [embeddings.detach()]))
     assert cosines.diagonal().max() >= 1
-    loss = head.loss((embeddings,), samples(range(200)))['loss']
+    loss = head.loss((embeddings,), samples(range(200)))['loss_arcface']
     loss.backward()
     assert loss.isfinite() and embeddings.grad.isfinite().all() and head.norm_product.weight.grad.isfinite().all()
 
@@ -76,8 +76,8 @@ def test_half_precision_embeddings_are_computed_in_float32(dtype):
     head = ArcFaceHead(10, 16)
     embeddings = torch.randn(4, 16).to(dtype)
     with torch.autocast('cpu', torch.bfloat16):
-        loss = head.loss((embeddings,), samples([0, 1, 2, 3]))['loss']
-    exact = head.loss((embeddings.float(),), samples([0, 1, 2, 3]))['loss']
+        loss = head.loss((embeddings,), samples([0, 1, 2, 3]))['loss_arcface']
+    exact = head.loss((embeddings.float(),), samples([0, 1, 2, 3]))['loss_arcface']
     assert loss.dtype == torch.float32 and torch.equal(loss, exact)
 
 

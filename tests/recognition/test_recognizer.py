@@ -48,6 +48,6 @@ def test_it_trains_as_a_classifier():
         data_samples=[DataSample().set_gt_label(i) for i in range(4)],
     )
     losses = model(**model.data_preprocessor(data, True), mode='loss')
-    assert set(losses) == {'loss'}
-    losses['loss'].backward()
+    assert set(losses) == {'loss_arcface'}
+    losses['loss_arcface'].backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())

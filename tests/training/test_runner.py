@@ -83,6 +83,22 @@ def test_a_loss_that_becomes_nan_ends_the_run_before_it_is_saved(tmp_path):
     assert all(value.isfinite().all() for value in weights(tmp_path / 'epoch_1.pth').values())
 
 
+def test_a_nan_among_the_losses_ends_the_run_although_the_model_hides_the_total(tmp_path):
+    """Its own loss is called 'loss', as the total is."""
+
+    class Extra(Hook):
+        def before_train(self, runner):
+            runner.model.register_forward_hook(lambda model, inputs, losses: dict(losses, loss_extra=self.value()))
+            self.runner = runner
+
+        def value(self):
+            return torch.tensor(float('nan') if self.runner.iter == 2 else 0.0)
+
+    runner = make_runner(tmp_path, hooks=[dict(type='FiniteLossHook'), Extra()])
+    with pytest.raises(FloatingPointError, match=r"iteration 3: the loss is not finite: \{'loss_extra': nan\}"):
+        runner.train()
+
+
 def test_weights_that_are_nan_are_not_saved(tmp_path):
     class Poison(Hook):
         priority = 'LOW'
