@@ -98,7 +98,7 @@ class DistillationHook(Hook):
             return None
         counts = self.student_taps.counts()
         seen = self.student_taps.stop()
-        if counts != self.counts:  # the first step, or a student whose layers run a varying number of times
+        if counts != self.counts:  # the first step: only now it is known how far the teacher has to run
             self.wanted = self.teacher.see(self.hr_inputs, counts)
             self.counts = counts
         with torch.autocast(get_device(), enabled=False):
