@@ -11,7 +11,6 @@ Features are synthetic: float32, noisy people among strangers.
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
 from pathlib import Path
