@@ -51,7 +51,7 @@ headless_opencv
 say '5/5 check'
 "$venv/bin/python" - <<'EOF' || die 'the environment is incomplete'
 import cv2, mmcv.ops, mmdet, mmpretrain, torch, torchvision
-import askd_mmdet.detection
+import askd_mmdet.detection, askd_mmdet.recognition
 gpus = torch.cuda.device_count()
 if gpus:
     box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device='cuda')
