@@ -1,6 +1,7 @@
-"""Evaluate a checkpoint: WIDER FACE easy/medium/hard AP, and on request the submission files and pictures."""
+"""Evaluate a checkpoint by its config: WIDER FACE AP (with submission files and pictures), verification, identification."""
 
 import os
+import sys
 
 from mmengine.registry import RUNNERS
 
@@ -9,7 +10,7 @@ from askd_mmdet.training.launch import common_parser, read_config
 
 def parse_args():
     parser = common_parser(__doc__)
-    parser.add_argument('checkpoint', help='weights of the detector, e.g. work_dirs/<config name>/epoch_630.pth')
+    parser.add_argument('checkpoint', help='weights of the network, e.g. work_dirs/<config name>/epoch_630.pth')
     parser.add_argument('--submission-dir', help="write the detections in WIDER FACE's submission format here")
     parser.add_argument('--show-dir', help='draw detections and ground truth into pictures below this folder')
     parser.add_argument('--score', type=float, default=0.3, help='draw detections from this score on (default: 0.3)')
@@ -20,6 +21,11 @@ def main():
     args = parse_args()
     cfg = read_config(args)
     cfg.load_from = args.checkpoint
+    if (args.submission_dir or args.show_dir) and cfg.default_scope != 'mmdet':
+        sys.exit(
+            '--submission-dir and --show-dir are for detectors; a recognition metric draws with '
+            '--cfg-options test_evaluator.out_dir=FOLDER'
+        )
     if args.submission_dir:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         next(metric for metric in evaluators if metric.type == 'WiderFaceMetric').submission_dir = args.submission_dir

@@ -107,6 +107,11 @@ def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
     assert len(pictures) == 4 and cv2.imread(str(pictures[0])) is not None
 
 
+def test_pictures_of_detections_are_refused_for_a_recognizer(tmp_path):
+    done = call('test.py', 'configs/toy/arcface_ir18-cbam_toy.py', 'any.pth', '--show-dir', tmp_path)
+    assert done.returncode == 1 and done.stderr.strip().endswith('--cfg-options test_evaluator.out_dir=FOLDER')
+
+
 def test_a_checkpoint_of_another_network_is_refused(toy_data, tmp_path):
     import torch
 
