@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint by its config: WIDER FACE AP (with submission files and pictures), verification, identification."""
+"""Evaluate a checkpoint: WIDER FACE AP (on request with submission files and pictures), or a metric of recognition."""
 
 import os
 import sys
