@@ -17,7 +17,7 @@ from rich.progress import track
 from askd_mmdet.recognition.alignment import TEMPLATE_SIZE, align
 from askd_mmdet.recognition.datasets import PICTURES
 from askd_mmdet.recognition.loading import LoadFaceImage
-from askd_mmdet.training.stages import replace_text
+from askd_mmdet.training.files import replace_text
 
 # MTCNN has no window that fits into less.
 SMALLEST_PICTURE = 20

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from askd_mmdet.detection.wider_face_dataset import LAYOUT, read_annotations
-from askd_mmdet.training.stages import replace_text
+from askd_mmdet.training.files import replace_text
 
 OFFICIAL_IMAGES = dict(train=12_880, val=3_226)
 SUBSETS = ('face', 'easy', 'medium', 'hard')

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from askd_mmdet.detection.submission import LAYOUT, iterate_submission, read_detections
 from askd_mmdet.detection.wider_face_protocol import WiderFaceScore, load_ground_truth
-from askd_mmdet.training.stages import replace_text
+from askd_mmdet.training.files import replace_text
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search
 from askd_mmdet.recognition.loading import LoadFaceImage
-from askd_mmdet.training.stages import replace_text
+from askd_mmdet.training.files import replace_text
 
 TILE = 112
 CAPTION = 20

@@ -13,7 +13,7 @@ import numpy as np
 from rich.progress import track
 
 from askd_mmdet.recognition.datasets import PICTURES
-from askd_mmdet.training.stages import replace_text
+from askd_mmdet.training.files import replace_text
 
 
 def parse_args():

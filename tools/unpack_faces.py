@@ -15,7 +15,7 @@ from rich.progress import track
 
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.record_io import RecordFile
-from askd_mmdet.training.stages import replace_text
+from askd_mmdet.training.files import replace_text
 
 
 def write(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from askd_mmdet.training.stages import replace_text
+from askd_mmdet.training.files import replace_text
 
 LAYOUT = """\
 <submission>/

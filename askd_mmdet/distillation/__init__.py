@@ -9,6 +9,7 @@ from askd_mmdet.distillation.losses import (
     FeatureSimilarityLoss,
     HybridOrderRelationLoss,
     LogitLoss,
+    RelationLoss,
     attention_similarity,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     'FeatureSimilarityLoss',
     'HybridOrderRelationLoss',
     'LogitLoss',
+    'RelationLoss',
     'attention_similarity',
 ]

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -13,14 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing, and its folders where they are missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may write the same file.
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    part.write_text(text)
-    os.replace(part, path)
+from askd_mmdet.training.files import replace_text
 
 
 class ProgressHook(Hook):

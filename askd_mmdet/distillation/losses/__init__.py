@@ -10,6 +10,7 @@ from askd_mmdet.distillation.losses.feature import FeatureLoss
 from askd_mmdet.distillation.losses.feature_similarity import FeatureSimilarityLoss
 from askd_mmdet.distillation.losses.hybrid_order_relation import HybridOrderRelationLoss
 from askd_mmdet.distillation.losses.logit import LogitLoss
+from askd_mmdet.distillation.losses.relation import RelationLoss
 
 __all__ = [
     'AttentionSimilarityLoss',
@@ -19,5 +20,6 @@ __all__ = [
     'FeatureSimilarityLoss',
     'HybridOrderRelationLoss',
     'LogitLoss',
+    'RelationLoss',
     'attention_similarity',
 ]

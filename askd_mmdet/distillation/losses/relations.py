@@ -19,6 +19,18 @@ def pair_distances(embeddings: Tensor) -> Tensor:
     return torch.cdist(embeddings, embeddings, compute_mode='donot_use_mm_for_euclid_dist')
 
 
+def relative_distances(embeddings: Tensor) -> Tensor:
+    """:func:`pair_distances` over the mean of those that are not 0; all 0 where all points coincide.
+
+    Example:
+        >>> import torch
+        >>> relative_distances(torch.tensor([[0.0], [1.0], [3.0]]))[0]
+        tensor([0.0000, 0.5000, 1.5000])
+    """
+    distances = pair_distances(embeddings)
+    return distances * (distances > 0).sum() / distances.sum().clamp(min=torch.finfo(distances.dtype).tiny)
+
+
 def triplet_cosines(products: Tensor, corners: slice) -> Tensor:
     """Cosines of the angles at some corners j between all points i and k; 0 where i or k coincides with j.
 

@@ -1,0 +1,7 @@
+"""Classification at low resolution: ResNet with CBAM for MMPretrain, and pictures in class folders (table 4)."""
+
+from askd_mmdet.classification.cbam_resnet import CBAMResNet, CBAMResNetCifar
+from askd_mmdet.classification.datasets import Cifar10Dataset, ClassFolderDataset
+from askd_mmdet.classification.loading import LoadPicture
+
+__all__ = ['CBAMResNet', 'CBAMResNetCifar', 'Cifar10Dataset', 'ClassFolderDataset', 'LoadPicture']

@@ -1,0 +1,67 @@
+"""Pictures with one class each: ImageNet and CIFAR-10."""
+
+from pathlib import Path
+
+from mmpretrain.datasets import CIFAR10, CustomDataset
+from mmpretrain.registry import DATASETS
+
+from askd_mmdet.training.unreadable import ReplacesUnreadable
+
+
+@DATASETS.register_module()
+class ClassFolderDataset(ReplacesUnreadable, CustomDataset):
+    """Pictures in a folder for each class, or listed in a file (`<path> <label>` in a line), as ImageNet comes.
+
+    A picture that cannot be read is replaced and counted, see `ReplacesUnreadable`.
+
+    Args:
+        **kwargs: See mmpretrain's CustomDataset.
+
+    Raises:
+        FileNotFoundError: When the folder does not exist.
+    """
+
+    @property
+    def check_tool(self) -> str:
+        return f'python tools/check_faces.py {self.img_prefix}'
+
+    def load_data_list(self) -> list[dict]:
+        """img_path and gt_label of every picture."""
+        if not Path(self.img_prefix).is_dir():
+            raise FileNotFoundError(
+                f'{self.img_prefix} is no folder; it should hold the pictures, a folder for each class. Set data_root'
+            )
+        return super().load_data_list()
+
+
+@DATASETS.register_module()
+class Cifar10Dataset(ClassFolderDataset):
+    """CIFAR-10 as class folders below `train` and `test`, or as its own `cifar-10-batches-py`.
+
+    Args:
+        data_root: The folder that holds `train` and `test`, or `cifar-10-batches-py`.
+        split: 'train' or 'test'.
+        **kwargs: See mmpretrain's CustomDataset.
+
+    Raises:
+        FileNotFoundError: When there is neither.
+        RuntimeError: When a batch file is missing or differs from the original by its checksum; being pickles, others
+            are not read.
+    """
+
+    METAINFO = CIFAR10.METAINFO
+
+    def __init__(self, data_root: str, split: str, **kwargs):
+        self.split = split
+        super().__init__(data_root=data_root, data_prefix=split, test_mode=split == 'test', **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """img_path and gt_label of every picture; from batches also img, uint8 (32, 32, 3), BGR."""
+        batches = Path(self.data_root, CIFAR10.base_folder)
+        if not batches.is_dir():
+            return super().load_data_list()
+        original = CIFAR10(data_root=self.data_root, split=self.split, download=False)
+        return [
+            dict(info, img=info['img'][..., ::-1], img_path=f'{batches}/{self.split}#{i}')
+            for i, info in enumerate(original)
+        ]

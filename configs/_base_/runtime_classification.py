@@ -1,0 +1,5 @@
+_base_ = './runtime.py'
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['askd_mmdet.classification'], allow_failed_imports=False)
+default_hooks = dict(checkpoint=dict(save_best='accuracy/top1'))
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

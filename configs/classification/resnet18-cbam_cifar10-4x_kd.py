@@ -1,0 +1,12 @@
+# KD: the teacher's class probabilities.
+_base_ = './resnet18-cbam_cifar10-4x.py'
+_base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(
+        type='DistillationHook',
+        teacher='configs/classification/resnet18-cbam_cifar10.py',
+        checkpoint='work_dirs/resnet18-cbam_cifar10/epoch_5.pth',
+        losses=dict(loss_logit=dict(type='LogitLoss', tap='head.fc', weight=1.0)),
+    ),
+]

@@ -1,0 +1,3 @@
+# RKD, with the teacher's class probabilities.
+_base_ = './resnet18-cbam_cifar10-4x_kd.py'
+_base_.custom_hooks[-1].losses.loss_relation = dict(type='RelationLoss', weight=1.0)
