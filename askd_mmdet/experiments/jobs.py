@@ -1,0 +1,155 @@
+"""Commands that depend on each other: some at a time, resumed, and none the reason to stop the others."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(eq=False)
+class Job:
+    """A command, and how to tell that it need not run (again).
+
+    Args:
+        label: For people.
+        command: Program and arguments.
+        log: File that its output is appended to.
+        steps: Its size, in whatever unit all jobs share.
+        is_done: Whether its result is there.
+        steps_done: How much of it is there.
+        needs: Jobs that must be done before.
+    """
+
+    label: str
+    command: list[str]
+    log: Path
+    steps: int
+    is_done: Callable[[], bool]
+    steps_done: Callable[[], int]
+    needs: list['Job'] = field(default_factory=list)
+
+
+def _die_with_parent():
+    """Called in a child before its program starts: a killed parent leaves nobody who trains on unseen."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _environment(slot: int, slots: int, gpus: Sequence[str]) -> dict[str, str]:
+    """The share of the machine's processors and GPUs that belongs to one of the jobs that run at a time."""
+    environment = dict(os.environ)
+    environment.setdefault('OMP_NUM_THREADS', str(max(len(os.sched_getaffinity(0)) // slots, 1)))
+    if gpus and slots > 1:
+        share = max(len(gpus) // slots, 1)
+        mine = [gpus[i % len(gpus)] for i in range(slot * share, (slot + 1) * share)]
+        environment['CUDA_VISIBLE_DEVICES'] = ','.join(mine)
+    return environment
+
+
+def _last_line(log: Path) -> str:
+    """What a failed command said last."""
+    lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()] if log.is_file() else []
+    return lines[-1].strip() if lines else 'it said nothing'
+
+
+def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_seconds: float = 0.5) -> dict[Job, str]:
+    """Run what is not done, at most `slots` at a time, in the order given as far as needs allow.
+
+    A job that fails takes with it those that need it, and no other. Interrupted (Ctrl-C), all running jobs are ended.
+
+    Args:
+        jobs: Every job, those that others need before these.
+        slots: How many run at a time.
+        gpus: Names of the GPUs to share among them, as in CUDA_VISIBLE_DEVICES.
+        poll_seconds: How often to look.
+
+    Returns:
+        For every job that failed, or could not start, the reason.
+    """
+    waiting = [job for job in jobs if not job.is_done()]
+    failures: dict[Job, str] = {}
+    running: dict[subprocess.Popen, tuple[Job, int, float]] = {}
+    bars = {}
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    console = Console(soft_wrap=True)
+    with Progress(*columns, TextColumn('ETA'), TimeRemainingColumn(), console=console, transient=True) as progress:
+        total = progress.add_task('all', total=sum(job.steps - job.steps_done() for job in waiting))
+        before = {job: job.steps_done() for job in waiting}
+        finished = 0
+
+        def fail(job, reason):
+            failures[job] = reason
+            console.print(f'failed: {job.label}: {reason}', style='red', markup=False)
+
+        try:
+            while waiting or running:
+                for job in list(waiting):
+                    if broken := next((need for need in job.needs if need in failures), None):
+                        waiting.remove(job)
+                        fail(job, f'it needs {broken.label}')
+                    elif len(running) < slots and all(need.is_done() for need in job.needs):
+                        waiting.remove(job)
+                        slot = min(set(range(slots)) - {slot for _, slot, _ in running.values()})
+                        job.log.parent.mkdir(parents=True, exist_ok=True)
+                        console.print(f'start:  {job.label}', markup=False, highlight=False)
+                        with job.log.open('ab') as log:
+                            process = subprocess.Popen(
+                                job.command,
+                                stdout=log,
+                                stderr=subprocess.STDOUT,
+                                stdin=subprocess.DEVNULL,
+                                env=_environment(slot, slots, gpus),
+                                preexec_fn=_die_with_parent,
+                            )
+                        running[process] = job, slot, time.time()
+                        bars[job] = progress.add_task(job.label, total=job.steps, completed=job.steps_done())
+                time.sleep(poll_seconds)
+                for process, (job, _, start) in list(running.items()):
+                    progress.update(bars[job], completed=job.steps_done())
+                    if process.poll() is None:
+                        continue
+                    del running[process]
+                    progress.remove_task(bars.pop(job))
+                    finished += job.steps - before[job]
+                    if process.returncode == 0 and job.is_done():
+                        minutes = (time.time() - start) / 60
+                        console.print(f'done:   {job.label} ({minutes:.1f} min)', markup=False, highlight=False)
+                    else:
+                        fail(job, f'{_last_line(job.log)} (exit code {process.returncode}; {job.log})')
+                    progress.refresh()
+                current = sum(job.steps_done() - before[job] for job, *_ in running.values())
+                progress.update(total, completed=finished + current)
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.wait()
+    return failures
+
+
+def python(tool: Path, *arguments: str, launcher: str = 'none', gpus: int = 1) -> list[str]:
+    """The command that runs one of the tools, in one process or in as many as there are GPUs for it.
+
+    Args:
+        tool: The script.
+        *arguments: Its arguments.
+        launcher: 'none', 'pytorch' (torchrun on this machine) or 'slurm' (srun; more of its options in SRUN_ARGS).
+        gpus: Processes with a GPU each.
+    """
+    if launcher == 'none':
+        return [sys.executable, str(tool), *arguments]
+    if launcher == 'pytorch':
+        start = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={gpus}']
+        return [*start, str(tool), *arguments, '--launcher', 'pytorch']
+    options = os.environ.get('SRUN_ARGS', '').split()
+    start = ['srun', f'--ntasks={gpus}', f'--gres=gpu:{gpus}', '--kill-on-bad-exit=1', *options]
+    return [*start, sys.executable, '-u', str(tool), *arguments, '--launcher', 'slurm']

@@ -1,0 +1,248 @@
+"""From the definition of a table to the trainings and tests that fill it."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a method at a resolution.
+
+    Args:
+        resolution: As the table writes it, '4x'.
+        method: As the table writes it, 'A-SKD'.
+        config: The experiment's config file.
+        trained: Config file of the network that is tested, where it is another one: the HR teacher on LR pictures.
+        options: Settings of this row alone, by dotted name; they also need a name.
+        name: Of the folder of its runs; the config's by default.
+        paper: The paper's figures, one for each column.
+    """
+
+    resolution: str
+    method: str
+    config: str
+    trained: str | None = None
+    options: dict = field(default_factory=dict)
+    name: str | None = None
+    paper: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a file in `configs/tables/` says, see :meth:`read`; its entries are these, names with a leading _ its own.
+
+    Args:
+        name: Of the definition file.
+        title: A sentence above the table.
+        columns: Metric of the tests for each title of a column.
+        rows: See :class:`Row`.
+        factor: What metrics are multiplied by: 100 makes per cent.
+        base: The method that the others of the same resolution are compared with.
+        tests: For each name of a test the settings that it changes in the row's config; by default one that changes
+            nothing.
+        toy: A toy's HR config. Each row's experiment then differs from it in what the row's config differs from `hr`.
+        hr: The HR config that `toy` stands in for.
+        data: The toy data set that is made when it is missing: 'wider_face', 'faces' or 'pictures'.
+    """
+
+    name: str
+    title: str
+    columns: dict[str, str]
+    rows: tuple[Row, ...]
+    factor: float = 1.0
+    base: str = 'Base'
+    tests: dict[str, dict] = field(default_factory=lambda: {'test': {}})
+    toy: str | None = None
+    hr: str | None = None
+    data: str | None = None
+
+    @classmethod
+    def read(cls, path: str | Path) -> 'Table':
+        """Read a definition.
+
+        Raises:
+            FileNotFoundError: When there is no such file.
+            ValueError: When it has unknown entries, a row two names, or a paper's figure no column.
+        """
+        path = Path(path)
+        if not path.is_file():
+            names = ', '.join(sorted(p.stem for p in path.parent.glob('*.py')))
+            raise FileNotFoundError(f'no table at {path}; there are: {names or "none"}')
+        entries = {key: value for key, value in Config.fromfile(path).to_dict().items() if not key.startswith('_')}
+        try:
+            rows = tuple(Row(**row) for row in entries.pop('rows'))
+            table = cls(name=path.stem, rows=rows, **entries)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f'{path} does not define a table: {error}') from error
+        for row in rows:
+            if row.options and not row.name:
+                raise ValueError(f'{path}: the row {row.resolution} {row.method} has options, so it needs a name')
+            if row.paper and len(row.paper) != len(table.columns):
+                raise ValueError(f'{path}: the row {row.resolution} {row.method} needs a figure for every column')
+        return table
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One network from one seed, in a directory of its own."""
+
+    name: str
+    seed: int
+    cfg: Config
+    work_dir: Path
+    teacher: 'Training | None'
+
+    @property
+    def epochs(self) -> int:
+        return self.cfg.train_cfg.max_epochs
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.work_dir / f'epoch_{self.epochs}.pth'
+
+    def epochs_done(self) -> int:
+        """The newest epoch that has left a checkpoint."""
+        numbers = (path.stem.removeprefix('epoch_') for path in self.work_dir.glob('epoch_*.pth'))
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Test:
+    """One evaluation of a trained network for a row."""
+
+    row: Row
+    name: str
+    training: Training
+    cfg: Config
+    work_dir: Path
+
+    @property
+    def metrics(self) -> Path:
+        return self.work_dir / 'metrics.json'
+
+    def is_done(self) -> bool:
+        """Whether there are metrics, of the checkpoint that is there now."""
+        if not (self.metrics.is_file() and self.training.checkpoint.is_file()):
+            return False
+        return self.metrics.stat().st_mtime >= self.training.checkpoint.stat().st_mtime
+
+
+class Plan:
+    """The trainings and tests of a table, teachers before their students.
+
+    Args:
+        table: The table.
+        seeds: Every network is trained once from each of them; students learn from the teacher of their own seed.
+        work_dir: The runs are in `<work_dir>/<name>/seed<seed>`. Tables share them, so that a teacher is trained once.
+        root: The folder that the configs' names are relative to.
+        methods: Only these rows, by method; all by default.
+        data: Stands in for the folder `data` in all paths of the configs.
+        options: Settings of all runs, by dotted name.
+
+    Raises:
+        ValueError: For a method that the table does not have.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        seeds: list[int],
+        work_dir: Path,
+        root: Path,
+        methods: list[str] | None = None,
+        data: str = 'data',
+        options: dict | None = None,
+    ):
+        known = {row.method.lower(): row.method for row in table.rows}
+        if unknown := [method for method in methods or () if method.lower() not in known]:
+            raise ValueError(f'{table.name} has no method {", ".join(unknown)}; it has: {", ".join(known.values())}')
+        wanted = {method.lower() for method in methods or known}
+        self.table = table
+        self.rows = [row for row in table.rows if row.method.lower() in wanted]
+        self.seeds = seeds
+        self.work_dir = work_dir
+        self.root = root
+        self.data = data
+        self.options = options or {}
+        self.trainings: dict[tuple[str, int], Training] = {}
+        self.tests: list[Test] = [test for seed in seeds for row in self.rows for test in self._tests(row, seed)]
+
+    def _tests(self, row: Row, seed: int) -> Iterator[Test]:
+        training = self._training(row.trained or row.config, {} if row.trained else row.options, seed, row.name)
+        for name, changes in self.table.tests.items():
+            cfg = self._configure(row.config, row.options | changes, seed)
+            folder = name if not row.trained else f'{name}_{row.name or Path(row.config).stem}'
+            yield Test(row, name, training, cfg, training.work_dir / folder)
+
+    def _training(self, config: str, options: dict, seed: int, name: str | None = None) -> Training:
+        """The training of a config, and before it that of the teacher that its config names."""
+        name = (name if options else None) or Path(config).stem
+        if self.table.toy:
+            name = f'{Path(self.table.toy).stem}/{name}'
+        if (name, seed) not in self.trainings:
+            cfg = self._configure(config, options, seed)
+            teacher = None
+            if hook := distillation_of(cfg):
+                teacher = self._training(hook.teacher, {}, seed)
+                hook.teacher = dict(model=teacher.cfg.model, default_scope=teacher.cfg.default_scope)
+                hook.checkpoint = str(teacher.checkpoint)
+            self.trainings[name, seed] = Training(name, seed, cfg, self.work_dir / name / f'seed{seed}', teacher)
+        return self.trainings[name, seed]
+
+    def _configure(self, config: str, options: dict, seed: int) -> Config:
+        cfg = Config.fromfile(self.root / config)
+        if self.table.toy:
+            toy, hr = (Config.fromfile(self.root / path) for path in (self.table.toy, self.table.hr))
+            cfg = Config(transplant(toy.to_dict(), cfg.to_dict(), hr.to_dict()))
+        cfg.merge_from_dict(copy.deepcopy(options | self.options))
+        cfg.randomness.seed = seed
+        return Config(_moved(cfg.to_dict(), self.data))
+
+
+def distillation_of(cfg: Config) -> dict | None:
+    """The config of a student's distillation hook."""
+    return next((hook for hook in cfg.get('custom_hooks', ()) if hook['type'] == 'DistillationHook'), None)
+
+
+def transplant(target, changed, original):
+    """`target` with what `changed` has otherwise than `original`: settings as MMEngine's configs hold them.
+
+    Dicts are compared entry by entry, and so are lists of equal length; an entry that `changed` adds, or replaces by
+    another type of component, is taken whole.
+
+    Example:
+        >>> transplant(dict(depth=18, ratio=1), dict(depth=50, ratio=4), dict(depth=50, ratio=1))
+        {'depth': 18, 'ratio': 4}
+    """
+    if changed == original:
+        return target
+    if isinstance(changed, dict) and isinstance(original, dict) and isinstance(target, dict):
+        if changed.get('type') == original.get('type'):
+            kept = {key: value for key, value in target.items() if key in changed or key not in original}
+            return kept | {
+                key: transplant(target.get(key), value, original.get(key))
+                for key, value in changed.items()
+                if key in target or value != original.get(key)
+            }
+    elif isinstance(changed, list) and isinstance(original, list) and isinstance(target, list):
+        if len(changed) == len(original) == len(target):
+            return [transplant(*three) for three in zip(target, changed, original)]
+        shared = len(original)
+        if changed[:shared] == original and len(target) == shared:
+            return [*target, *changed[shared:]]
+    return copy.deepcopy(changed)
+
+
+def _moved(value, data: str):
+    """The same settings with every path below `data/` in another folder."""
+    if isinstance(value, dict):
+        return {key: _moved(item, data) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(item, data) for item in value)
+    if isinstance(value, str) and value.startswith('data/'):
+        return str(Path(data, value.removeprefix('data/'))) + '/' * value.endswith('/')
+    return value

@@ -1,0 +1,135 @@
+"""From the metrics of all seeds to the table: mean, spread, difference to the base, and the paper's figure."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from askd_mmdet.experiments.plan import Plan, Row
+from askd_mmdet.training.files import replace_text
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One cell: a metric of a row over the seeds.
+
+    Args:
+        values: For each seed that has one.
+        difference: Mean difference to the base from the same seeds; None for the base, or where there is none.
+        interval: Half the width of its 95 % confidence interval (Student's t, pairs of one seed); None from one seed.
+        paper: The paper's figure.
+    """
+
+    values: dict[int, float]
+    difference: float | None
+    interval: float | None
+    paper: float | None
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(list(self.values.values())))
+
+    @property
+    def std(self) -> float | None:
+        return float(np.std(list(self.values.values()), ddof=1)) if len(self.values) > 1 else None
+
+
+def paired_difference(ours: dict[int, float], base: dict[int, float]) -> tuple[float | None, float | None]:
+    """Mean of ours - base over the seeds of both, and half the width of its 95 % confidence interval.
+
+    Example:
+        >>> paired_difference({0: 3.0, 1: 4.0}, {0: 1.0, 2: 9.0})
+        (2.0, None)
+    """
+    differences = [ours[seed] - base[seed] for seed in ours.keys() & base.keys()]
+    if not differences:
+        return None, None
+    if len(differences) == 1:
+        return differences[0], None
+    return float(np.mean(differences)), float(stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1))
+
+
+def summarise(plan: Plan) -> list[tuple[Row, list[Figure | None]]]:
+    """The figures of every row, in the order of the table's columns; None where no seed has one."""
+    found = [[{} for _ in plan.table.columns] for _ in plan.rows]
+    for test in plan.tests:
+        if test.metrics.is_file():
+            metrics = json.loads(test.metrics.read_text())
+            for cell, key in zip(found[plan.rows.index(test.row)], plan.table.columns.values()):
+                if key in metrics:
+                    cell[test.training.seed] = plan.table.factor * metrics[key]
+    bases = {row.resolution: cells for row, cells in zip(plan.rows, found) if row.method == plan.table.base}
+    summary = []
+    for row, cells in zip(plan.rows, found):
+        figures = []
+        for i, values in enumerate(cells):
+            is_base = row.method == plan.table.base or row.resolution not in bases
+            change = (None, None) if is_base else paired_difference(values, bases[row.resolution][i])
+            figures.append(Figure(values, *change, row.paper[i] if row.paper else None) if values else None)
+        summary.append((row, figures))
+    return summary
+
+
+def _markdown(plan: Plan, summary) -> str:
+    columns = list(plan.table.columns)
+    with_paper = any(row.paper for row in plan.rows)
+    head = ['Resolution', 'Method']
+    for column in columns:
+        head += [column, f'to {plan.table.base.lower()}', *['paper'] * with_paper]
+    lines = [f'| {" | ".join(head)} |', f'|{"---|" * len(head)}']
+    for row, figures in summary:
+        cells = [row.resolution, row.method]
+        for i, figure in enumerate(figures):
+            if figure is None:
+                cells += ['', '']
+            else:
+                cells.append(f'{figure.mean:.2f}' + (f' ± {figure.std:.2f}' if figure.std is not None else ''))
+                interval = f' ± {figure.interval:.2f}' if figure.interval is not None else ''
+                cells.append('' if figure.difference is None else f'{figure.difference:+.2f}{interval}')
+            if with_paper:
+                cells.append(f'{row.paper[i]:.2f}' if row.paper else '')
+        lines.append(f'| {" | ".join(cells)} |')
+    seeds = ', '.join(map(str, plan.seeds))
+    note = (
+        f'Seeds {seeds}: mean ± standard deviation, difference to {plan.table.base.lower()} of the same resolution ± '
+        'half its 95 % confidence interval (paired by seed).'
+        if len(plan.seeds) > 1
+        else f'Seed {seeds}, difference to {plan.table.base.lower()} of the same resolution; one seed has no spread.'
+    )
+    return '\n'.join([plan.table.title, '', *lines, '', note])
+
+
+def save_results(plan: Plan, folder: Path, about: dict) -> str:
+    """Write `<table>.md`, `.csv` and `.json`; the JSON holds every seed's figure.
+
+    Args:
+        plan: What was run.
+        folder: Where the files go.
+        about: What else the JSON should say: command, machine, versions.
+
+    Returns:
+        The table in Markdown.
+    """
+    summary = summarise(plan)
+    text = _markdown(plan, summary)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator='\n')
+    names = 'resolution', 'method', 'column', 'seeds', 'mean', 'std', 'difference', 'interval', 'paper'
+    writer.writerow(names)
+    records = []
+    for row, figures in summary:
+        for column, figure in zip(plan.table.columns, figures):
+            if figure:
+                record = [row.resolution, row.method, column, len(figure.values), figure.mean, figure.std]
+                record += [figure.difference, figure.interval, figure.paper]
+                writer.writerow(record)
+                records.append(dict(zip(names, record)) | dict(seeds=figure.values))
+    path = folder / plan.table.name
+    replace_text(path.with_suffix('.md'), text + '\n')
+    replace_text(path.with_suffix('.csv'), table.getvalue())
+    replace_text(path.with_suffix('.json'), json.dumps(dict(about, title=plan.table.title, figures=records), indent=1))
+    return text
