@@ -6,7 +6,8 @@ First a piece, a tenth of the probes and of the gallery, next to the plain way: 
 every row of it sorted, and the place of the first mate. The ranks should be equal. Then the full size, in two processes
 whose greatest resident memory is printed (with Python and its libraries; target: below 4 GB):
 `identification_ranks` with the gallery in a file, and IdentificationMetric from the embeddings in batches to the rates.
-Features are synthetic: float32, noisy people among strangers.
+Features are synthetic: float32, noisy people among strangers. The metric gets each of them twice, as the halves that it
+adds up, of a picture and of its mirror image.
 """
 
 import argparse
@@ -60,7 +61,9 @@ def rates_of_metric(path, probes, labels, width):
     evaluator.dataset_meta = dict(labels=labels, is_probe=np.arange(len(labels)) < probes)
     index = 0
     for features in batches(labels, width):
-        samples = [dict(sample_idx=index + i, embedding=row) for i, row in enumerate(torch.from_numpy(features))]
+        samples = [
+            dict(sample_idx=index + i, embedding=row) for i, row in enumerate(torch.from_numpy(features).repeat(1, 2))
+        ]
         evaluator.process(samples)
         index += len(samples)
     start = time.perf_counter()
@@ -79,7 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--probes', type=int, default=3700, help='how many (default: 3700, as in TinyFace)')
     parser.add_argument('--gallery', type=int, default=157000, help='its faces (default: 157000, as in TinyFace)')
-    parser.add_argument('--width', type=int, default=1024, help='numbers of a feature (default: 1024)')
+    parser.add_argument('--width', type=int, default=512, help='numbers of a feature (default: 512)')
     args = parser.parse_args()
     if min(args.probes, args.gallery) < 10 or args.gallery < 2 * args.probes or args.width < 1:
         parser.error(

@@ -82,6 +82,7 @@ def test_the_authors_recipe_is_a_setting():
         for split in ('train', 'val', 'test'):
             pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
             assert pipeline[0].pop('to_float32') and pipeline[-1].pop('recipe') == 'authors'
+            assert pipeline[-1].pop('keep_mirrored', False) == (split != 'train')
         assert cfg.to_dict() == ours.to_dict()
 
 

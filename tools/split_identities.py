@@ -38,6 +38,24 @@ def parse_args():
     return parser, args
 
 
+def pairs_of_one(groups: list[list[Path]], count: int, rng: np.random.Generator) -> list[tuple[Path, Path]]:
+    """So many pairs of pictures of one person each, or all where there are fewer."""
+    pairs = [pair for group in groups for pair in combinations(group, 2)]
+    return [pairs[i] for i in rng.permutation(len(pairs))[:count]]
+
+
+def pairs_of_two(groups: list[list[Path]], count: int, rng: np.random.Generator) -> list[tuple[Path, Path]]:
+    """So many pairs of pictures of two persons each, or all where there are fewer; drawn without listing them all."""
+    files = [path for group in groups for path in group]
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    total = (len(files) ** 2 - sum(len(group) ** 2 for group in groups)) // 2
+    pairs = {}
+    while len(pairs) < min(count, total):
+        first, second = np.sort(rng.integers(len(files), size=(2, count)), axis=0)
+        pairs.update(dict.fromkeys((a, b) for a, b in zip(first, second) if owner[a] != owner[b]))
+    return [(files[a], files[b]) for a, b in list(pairs)[:count]]
+
+
 def main():
     parser, args = parse_args()
     pictures = {
@@ -50,13 +68,13 @@ def main():
         parser.error(f'{args.source} has {len(pictures)} identities; hold out 2 to {len(pictures) - 1} of them')
     rng = np.random.default_rng(args.seed)
     held_out = sorted(rng.choice(sorted(pictures), args.held_out, replace=False).tolist())
-    candidates = list(combinations([path for name in held_out for path in pictures[name]], 2))
+    groups = [pictures[name] for name in held_out]
     pairs = []
-    for same in (True, False):
-        kind = [pair for pair in candidates if (pair[0].parent == pair[1].parent) == same]
-        if len(kind) < args.pairs // 2:
-            parser.error(f'the held-out identities have {len(kind)} pairs of {"one person" if same else "two persons"}')
-        pairs.append([kind[i] for i in rng.permutation(len(kind))[: args.pairs // 2]])
+    for draw, kind in ((pairs_of_one, 'one person'), (pairs_of_two, 'two persons')):
+        drawn = draw(groups, args.pairs // 2, rng)
+        if len(drawn) < args.pairs // 2:
+            parser.error(f'the held-out identities have {len(drawn)} pairs of {kind}')
+        pairs.append(drawn)
 
     for name, files in track(pictures.items(), 'copying'):
         folder = args.dest / ('verify' if name in held_out else 'train') / name

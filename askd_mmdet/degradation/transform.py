@@ -30,6 +30,9 @@ class LowResolution(BaseTransform):
         recipe: `'paper'` or `'authors'`, see `low_resolution`.
         keep_hr: Whether the packed sample gets the key `hr_inputs`: what `inputs` (C, H, W) would
             be without the degradation.
+        keep_mirrored: Whether the packed data sample gets the field `mirrored`: what `inputs` would
+            be if the image were mirrored before the degradation. For tests that also look at the
+            mirror image: the recipe `'authors'` treats left and right differently.
 
     Raises:
         ValueError: When built, if a setting is out of its range or the last transform is not a
@@ -55,6 +58,7 @@ class LowResolution(BaseTransform):
         sigma: float = 0.5,
         recipe: str = 'paper',
         keep_hr: bool = False,
+        keep_mirrored: bool = False,
     ):
         self.ratios = ratio if isinstance(ratio, Sequence) else [ratio]
         if not self.ratios:
@@ -65,6 +69,7 @@ class LowResolution(BaseTransform):
         self.sigma = sigma
         self.recipe = recipe
         self.keep_hr = keep_hr
+        self.keep_mirrored = keep_mirrored
         self.pipeline = Compose(transforms)
         self.names = [type(transform).__name__ for transform in self.pipeline]
         if not self.names or not self.names[-1].startswith('Pack'):
@@ -91,8 +96,14 @@ class LowResolution(BaseTransform):
             np.random.set_state(states[1])
             torch.set_rng_state(states[2])
 
-        results['img'] = low_resolution(results['img'], ratio, self.size, sigma=self.sigma, recipe=self.recipe)
-        lr = self.pipeline(results)
+        def degraded(image):
+            return low_resolution(image, ratio, self.size, sigma=self.sigma, recipe=self.recipe)
+
+        mirrored = degraded(results['img'][:, ::-1]) if self.keep_mirrored else None
+        results['img'] = degraded(results['img'])
+        lr = self.pipeline(copy.deepcopy(results) if self.keep_mirrored else results)
+        if self.keep_mirrored and lr is not None:
+            lr['data_samples'].set_field(self.pipeline(results | dict(img=mirrored))['inputs'], 'mirrored')
         if not self.keep_hr or lr is None:
             return lr
         if hr is None:

@@ -36,8 +36,9 @@ def from_authors(net: dict, margin: dict | None = None, source: str = 'the check
     _check(weights, source)
     if margin:
         head = _content(margin, source)
-        if set(head) != {'weight'} or head['weight'].dim() != 2:
-            raise ValueError(f'{source}: found {sorted(head)} in the margin, expected one weight (classes, 512)')
+        if set(head) != {'weight'} or head['weight'].shape[1:] != (512,):
+            shapes = {name: tuple(value.shape) for name, value in head.items()}
+            raise ValueError(f'{source}: found {shapes} in the margin, expected one weight (classes, 512)')
         weights[_HEAD] = head['weight']
     return weights
 
@@ -73,13 +74,16 @@ def _content(checkpoint, source):
         raise ValueError(
             f"{source}: found {sorted(map(str, checkpoint))[:5]}, expected 'net_state_dict' as in the authors' files"
         )
-    return weights_of(dict(state_dict=checkpoint['net_state_dict']))
+    weights = checkpoint['net_state_dict']
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"{source}: 'net_state_dict' holds no weights; take a *_net.ckpt or *_margin.ckpt")
+    return weights_of(dict(state_dict=weights))
 
 
 def _check(weights, source):
     """Make sure that weights are those of the authors' network of some depth."""
     blocks = {tuple(name.split('.')[1:3]) for name in weights}
-    stages = tuple(sum(layer == f'layer{i}' for layer, *_ in blocks) for i in range(1, 5))
+    stages = tuple(sum(block[:1] == (f'layer{i}',) for block in blocks) for i in range(1, 5))
     depths = [depth for depth in DEPTHS if DEPTHS[depth] == stages]
     if not depths:
         raise ValueError(f'{source}: found {stages} blocks in the four stages, expected those of a depth in {DEPTHS}')

@@ -95,11 +95,14 @@ def read_bundle(path: str | Path) -> tuple[list[bytes], np.ndarray]:
         pictures = [_plain(picture) for picture in pictures]
         pictures = [p.astype(np.uint8).tobytes() if isinstance(p, np.ndarray) else p for p in pictures]
         same = np.asarray(_plain(same))
-        holds = all(isinstance(p, bytes) for p in pictures) and same.ndim == 1 and same.dtype.kind in 'biu'
+        holds = all(isinstance(p, bytes) for p in pictures) and same.ndim == 1
+        holds &= same.dtype.kind in 'biu' or not same.size
     except (TypeError, ValueError):
         holds = False
     if not holds:
-        raise ValueError(f'{path} holds a {type(content).__name__}, expected a list of JPEGs and a list of booleans')
+        raise ValueError(f'{path} is a pickle of something else, expected a list of JPEGs and a list of booleans')
+    if not pictures:
+        raise ValueError(f'{path} holds no picture; download it again')
     if len(pictures) != 2 * len(same):
         raise ValueError(
             f'{path} holds {len(pictures)} pictures and {len(same)} pairs, expected two pictures for each pair'

@@ -58,7 +58,7 @@ def number_identities(labels: np.ndarray, min_pictures: int, source: str) -> tup
         notes.append(f'{single} identities with one picture')
     if not kept.all():
         notes.append(f'left out {(~kept).sum()} identities with fewer than {min_pictures} pictures')
-    if kept.sum() != identities[-1] + 1 or identities[0] < 0:
+    if identities[0] != 0 or len(identities) != identities[-1] + 1:
         notes.append(f'labels from {identities[0]} to {identities[-1]} have gaps and were numbered anew')
     print_log(
         f'{source}: {counts[kept].sum()} pictures of {kept.sum()} identities{"".join("; " + n for n in notes)}',
@@ -168,7 +168,7 @@ class PairBundleDataset(FaceDataset):
 
 
 def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
-    """Read a list of pairs, one in a line: LFW's own format, or two paths and 1 (one person) or 0.
+    """Read a list of pairs, one in a line: LFW's own format, or two paths and 1 (one person), 0 or -1.
 
     LFW writes `name i j` for two pictures of one person and `name i other j` for two persons, whose files are
     `name/name_0001.jpg`, after a line with the numbers of folds and pairs. Columns are divided by tabs, or by spaces.
@@ -182,8 +182,12 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path} does not exist; it should list the pairs to verify')
+    try:
+        lines = Path(path).read_text().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is no text file: {error}; expected a list of pairs') from error
     pairs = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         line = line.strip()
         if not line:
             continue
@@ -193,13 +197,13 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
                 pairs.append((number, _lfw(name, i), _lfw(name, j), True))
             case [name, i, other, j] if i.isdecimal() and j.isdecimal():
                 pairs.append((number, _lfw(name, i), _lfw(other, j), False))
-            case [first, second, '0' | '1' as same]:
+            case [first, second, '1' | '0' | '-1' as same]:  # -1 in the lists of A-SKD's authors
                 pairs.append((number, first, second, same == '1'))
             case [_] | [_, _] if all(column.isdecimal() for column in columns) and not pairs:
                 pass  # LFW's first line
             case _:
                 raise ValueError(
-                    f"{path}:{number}: found {line!r}, expected 'path path 0|1', or LFW's 'name i j' or "
+                    f"{path}:{number}: found {line!r}, expected 'path path 0|1|-1', or LFW's 'name i j' or "
                     "'name i other j'"
                 )
     if not pairs:

@@ -77,7 +77,8 @@ class FaceEmbedder:
             float32 (N, D), of length 1: the normalised features of the picture and its mirror image.
 
         Raises:
-            ValueError: Names the pictures that cannot be read; for an array of another type or shape.
+            ValueError: Names the pictures that cannot be read; for an array of another type or shape, or embeddings
+                that are not finite.
         """
         images = list(images)
         embeddings, unreadable = self.embed_readable(images, batch_size)
@@ -119,6 +120,8 @@ class FaceEmbedder:
         data = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
         with torch.inference_mode():
             features = torch.stack([sample.embedding for sample in self.model.test_step(data)])
+        if not features.isfinite().all():
+            raise ValueError('found embeddings that are not finite: the checkpoint is broken; take an earlier one')
         return nn.functional.normalize(features).cpu().numpy()
 
 
@@ -169,7 +172,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4
         Indices, int64 (P, min(top, G)), and their cosines, float32 (P, min(top, G)).
 
     Raises:
-        ValueError: When the shapes do not fit, or `top` or `block` is less than 1.
+        ValueError: When the shapes do not fit, a number is not finite, or `top` or `block` is less than 1.
 
     Example:
         >>> gallery = np.float32([[1, 0], [0, 1], [0.6, 0.8]])
@@ -183,10 +186,14 @@ def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4
         )
     if top < 1 or block < 1:
         raise ValueError(f'found top={top} and block={block}, expected at least 1')
+    if not np.isfinite(probes).all():
+        raise ValueError('found probes that are not finite; embed them anew')
     indices = np.empty((len(probes), 0), np.int64)
     scores = np.empty((len(probes), 0), np.float32)
     for start in range(0, len(gallery), block):
         new = np.asarray(probes @ gallery[start : start + block].T, np.float32)
+        if not np.isfinite(new).all():
+            raise ValueError(f'found gallery faces from {start} on that are not finite; embed the gallery anew')
         numbers = np.broadcast_to(np.arange(start, start + new.shape[1]), new.shape)
         indices, scores = np.hstack([indices, numbers]), np.hstack([scores, new])
         # Stable, and the best so far come first: the smaller index wins a tie.
@@ -241,4 +248,6 @@ def read_faces(path: str | Path) -> Faces:
         raise ValueError(
             f'{path} has {len(faces.names)} names and embeddings {faces.embeddings.shape}, expected N and (N, D)'
         )
+    if faces.embeddings.dtype.kind != 'f' or not np.isfinite(faces.embeddings).all():
+        raise ValueError(f'{path} has embeddings that are no finite numbers; write it anew with tools/embed_faces.py')
     return faces

@@ -14,8 +14,10 @@ from askd_mmdet.recognition.identification import identification_ranks, match_ch
 class IdentificationMetric(EmbeddingMetric):
     """The share of probes that are identified within the first faces of the gallery; see :func:`identification_ranks`.
 
-    The data set's metainfo has `labels`, int (N,), and `is_probe`, bool (N,), with all probes first. Probes without a
-    mate are left out, and so are gallery faces that could not be read; such probes are missed. All are counted.
+    The features of a picture and of its mirror image, the halves of an embedding, are added up, as the authors' TinyFace
+    protocol has it. Probes without a mate are left out, and so are gallery faces that could not be read; such probes are
+    missed. All are counted. The data set's metainfo has `labels`, int (N,), and `is_probe`, bool (N,), with all probes
+    first.
 
     Args:
         ranks: Which ranks to report.
@@ -34,6 +36,7 @@ class IdentificationMetric(EmbeddingMetric):
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         labels, is_probe = (np.asarray(self.dataset_meta[key]) for key in ('labels', 'is_probe'))
         embeddings, unreadable = self.gather(results, len(labels))
+        embeddings = embeddings.reshape(len(labels), 2, -1).sum(1)
         probes = is_probe.sum()
         if not is_probe[:probes].all():
             raise ValueError('found probes behind gallery faces, expected all probes first')

@@ -29,7 +29,8 @@ class RecordFile:
 
     Raises:
         FileNotFoundError: When one of the two files is missing.
-        ValueError: When the index is malformed or does not agree with the records.
+        ValueError: When the index is malformed or does not agree with the records, a label is no number, or there is
+            no picture.
     """
 
     def __init__(self, path: str | Path):
@@ -42,6 +43,10 @@ class RecordFile:
         self._file = None
         labels, lists = self._read_headers(keys)
         chosen = np.arange(len(keys))
+        wild = ~np.isfinite(labels) | (np.abs(labels) > 2**31)
+        if wild.any():
+            i = wild.argmax()
+            raise ValueError(f'{self.path}: the record of key {keys[i]} has the label {labels[i]}; {_HINT}')
         if keys[0] == 0 and lists[0]:
             end = round(labels[0].item())
             chosen = np.flatnonzero((keys > 0) & (keys < end))
@@ -50,6 +55,8 @@ class RecordFile:
                     f'{index}: found {len(chosen)} keys from 1 to {end - 1}, but record 0 of {self.path} announces '
                     f'{end - 1} pictures; {_HINT}'
                 )
+        if not len(chosen):
+            raise ValueError(f'{self.path} holds no picture; {_HINT}')
         self.keys, self._offsets = keys[chosen], self._offsets[chosen]
         self.labels = labels[chosen].round().astype(np.int64)
 
@@ -76,7 +83,7 @@ class RecordFile:
         """The (first) label of every record, and whether it has a list of them; the pictures are not read."""
         content = np.memmap(self.path, np.uint8, 'r') if self.path.stat().st_size else np.empty(0, np.uint8)
         index = self.path.with_suffix('.idx')
-        outside = self._offsets + _WORDS.size + _HEADER.size > len(content)
+        outside = self._offsets > len(content) - _WORDS.size - _HEADER.size
         if outside.any():
             i = outside.argmax()
             raise ValueError(
@@ -152,6 +159,8 @@ def _read_index(path):
         table = np.loadtxt(path, np.int64, delimiter='\t', ndmin=2)
     except ValueError as error:
         raise ValueError(f'{expected}, found: {error}; {_HINT}') from error
+    if not table.size:
+        raise ValueError(f'{expected}, found none; {_HINT}')
     if table.shape[1:] != (2,) or table.min() < 0:
         raise ValueError(f'{expected}, found {table[0].tolist()} first and {table.min()} as the least number; {_HINT}')
     table = table[table[:, 0].argsort(kind='stable')]

@@ -101,7 +101,6 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
         raise ValueError(f'found {sizes.tolist()} pairs in the folds, expected at least 2 folds and a pair for each')
     if same.all() or not same.any():
         kind = 'one person' if same.all() else 'two persons'
-        kind = 'one person' if same.all() else 'two persons'
         raise ValueError(f'all {len(same)} pairs show {kind}, expected pairs of both kinds')
     if len(bad := np.flatnonzero(~np.isfinite(pairs).all((0, 2)))):
         raise ValueError(f'the embeddings of {len(bad)} pairs are not finite, first those of pairs {bad[:5].tolist()}')

@@ -1,4 +1,4 @@
-# A-SKD. The weight is lambda of eq. 9.
+# A-SKD. Lambda of eq. 9 is the weight in arcface_ir50-cbam_casia-2x_askd.py.
 _base_ = './arcface_ir50-cbam_casia-2x_askd.py'
 _base_.train_dataloader.dataset.pipeline[-1].ratio = 8
 _base_.val_dataloader.dataset.pipeline[-1].ratio = 8

@@ -263,3 +263,14 @@ def test_a_classification_pipeline_keeps_the_pair():
         assert isinstance(sample['data_samples'], BaseDataElement)
         assert torch.equal(sample['inputs'], sample['hr_inputs'])
         assert torch.equal(sample['inputs'], expected['inputs'])
+
+
+@pytest.mark.parametrize('recipe', ['paper', 'authors'])
+def test_the_mirrored_twin_is_mirrored_before_it_is_degraded(recipe):
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    transform = build([dict(type='PackDetInputs')], ratio=4, recipe=recipe, keep_mirrored=True)
+    packed = transform(dict(loaded(), img=image.copy()))
+    expected = low_resolution(np.ascontiguousarray(image[:, ::-1]), 4, recipe=recipe).transpose(2, 0, 1)
+    np.testing.assert_array_equal(packed['data_samples'].mirrored, expected)
+    np.testing.assert_array_equal(packed['inputs'], low_resolution(image, 4, recipe=recipe).transpose(2, 0, 1))
+    assert np.array_equal(expected[..., ::-1], packed['inputs']) == (recipe == 'paper')

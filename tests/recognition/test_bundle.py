@@ -91,5 +91,7 @@ def test_wrong_contents_are_named(tmp_path):
         path.write_bytes(pickle.dumps(content))
         with pytest.raises(ValueError, match='expected a list of JPEGs and a list of booleans'):
             read_bundle(path)
+    with pytest.raises(ValueError, match='holds no picture'):
+        read_bundle(write_bundle(path, [], []))
     with pytest.raises(ValueError, match=r'holds 4 pictures and 3 pairs, expected two pictures for each pair'):
         read_bundle(write_bundle(path, PICTURES, [True, False, True]))

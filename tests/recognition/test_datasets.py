@@ -118,9 +118,10 @@ def test_a_bundle_gives_its_pairs(tmp_path):
 
 LFW = '2\t1\nAnna\t1\t2\nAnna\t2\tBela Kis\t1\n'
 PLAIN = 'Anna/Anna_0001.jpg Anna/Anna_0002.jpg 1\n\nAnna/Anna_0002.jpg\tBela Kis/Bela Kis_0001.jpg\t0\n'
+AUTHORS = PLAIN.replace('\t0', '\t-1')
 
 
-@pytest.mark.parametrize('text', [LFW, PLAIN], ids=['lfw', 'plain'])
+@pytest.mark.parametrize('text', [LFW, PLAIN, AUTHORS], ids=['lfw', 'plain', 'authors'])
 def test_a_list_of_pairs_embeds_every_picture_once(tmp_path, text):
     for i, name in enumerate(('Anna/Anna_0001.jpg', 'Anna/Anna_0002.jpg', 'Bela Kis/Bela Kis_0001.jpg')):
         write(tmp_path / 'faces' / name, i)

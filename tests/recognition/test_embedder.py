@@ -254,3 +254,23 @@ def test_files_that_hold_something_else_are_refused_and_run_nothing(tmp_path, mo
     np.savez(path, **{**whole, 'names': ['a']})
     with pytest.raises(ValueError, match=r'has 1 names and embeddings \(2, 3\)'):
         read_faces(path)
+
+
+def test_what_is_not_finite_is_refused(tmp_path):
+    faces = np.eye(3, dtype=np.float32)
+    broken = faces.copy()
+    broken[1, 1] = np.nan
+    with pytest.raises(ValueError, match='probes that are not finite'):
+        search(broken, faces)
+    with pytest.raises(ValueError, match='gallery faces from 0 on that are not finite'):
+        search(faces, broken)
+    for embeddings in (broken, np.eye(3, dtype=int), np.array([['a'] * 3] * 3)):
+        write_faces(tmp_path / 'a.npz', Faces('', ['a', 'b', 'c'], embeddings, 'x'))
+        with pytest.raises(ValueError, match=r'a\.npz has embeddings that are no finite numbers'):
+            read_faces(tmp_path / 'a.npz')
+    model = build()
+    model.backbone.output_layer[3].weight.data[0, 0] = np.nan
+    torch.save(model.state_dict(), tmp_path / 'broken.pth')
+    embedder = FaceEmbedder(config(), tmp_path / 'broken.pth')
+    with pytest.raises(ValueError, match='embeddings that are not finite: the checkpoint is broken'):
+        embedder.embed([np.zeros((SIDE, SIDE, 3), np.uint8)])

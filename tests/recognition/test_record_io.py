@@ -62,6 +62,11 @@ def damaged(tmp_path, change):
     return path
 
 
+def announce(content, end):
+    """The file with another announcement in record 0, behind its two words, its header and its first label's place."""
+    return content[:32] + struct.pack('<f', end) + content[36:]
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
@@ -79,6 +84,13 @@ def damaged(tmp_path, change):
         (lambda c, x: (c, [x[0], x[1], *x[3:]]), r'found 2 keys from 1 to 3, but record 0 of .* announces 3 pictures'),
         (lambda c, x: (c[:300], x), r'the files do not belong together, or the download is cut off'),
         (lambda c, x: (b'', x), r'which has 0 bytes'),
+        (lambda c, x: (c, ['\n']), r'train.idx: expected lines of a key, a tab and an offset in bytes, found none'),
+        (lambda c, x: (c, ['# nothing\n']), r'train.idx: expected lines of a key, a tab and an offset'),
+        (lambda c, x: (c, [*x[:2], f'2\t{2**63 - 5}\n', *x[3:]]), rf'key 2 lies at byte {2**63 - 5} of'),
+        (lambda c, x: (announce(c, float('inf')), x), r'the record of key 0 has the label inf'),
+        (lambda c, x: (announce(c, float('nan')), x), r'the record of key 0 has the label nan'),
+        (lambda c, x: (announce(c, 1.0), x), r'train.rec holds no picture|found \d keys from 1 to 0'),
+        (lambda c, x: (c.replace(struct.pack('<f', 2.0), struct.pack('<f', 1e30)), x), r'has the label 1.0\d*e\+30'),
     ],
 )
 def test_an_index_that_disagrees_with_the_records_is_refused(tmp_path, change, message):
