@@ -1,86 +1,24 @@
-"""Table 5 in small: HR teacher, LR base and A-SKD student are trained, evaluated, tabulated and drawn.
+"""Table 5 in small: HR teacher, LR base and A-SKD student are trained, tested, tabulated and drawn.
 
-Without options it runs on toy data made of real faces that ship with scikit-image, on two cores in about 15 minutes.
-Interrupted, it goes on where it stopped when called again. With --data it runs on any data in WIDER FACE's layout.
+It is `tools/experiment.py demo` and a picture, and takes the same options. The toy data are made of real faces that
+ship with scikit-image; two cores take about 15 minutes. Interrupted, it goes on where it stopped when called again.
 """
 
-import argparse
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from experiment import ROOT, run
+from mmengine.config import Config
 
 from askd_mmdet.degradation import low_resolution
 from askd_mmdet.detection.submission import read_detections
 from askd_mmdet.detection.wider_face_dataset import read_annotations
-from askd_mmdet.detection.wider_face_protocol import SETTINGS
-from askd_mmdet.toy import make_wider_face
-from askd_mmdet.training.stages import evaluate_once, last_checkpoint, mean_and_std, train_once
+from askd_mmdet.experiments import Job, run_jobs
+from askd_mmdet.experiments.jobs import python
 
-TOY = Path('data/toy_wider_face')
-CONFIGS = Path('configs/toy')
-HR, BASE, ASKD = (f'tinaface_r50-bn-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
-# Row of the table: resolution, model, config it was trained with, config it is evaluated with.
-ROWS = [
-    ('1x', 'HR teacher', HR, HR),
-    ('{ratio}x', 'HR teacher', HR, BASE),
-    ('{ratio}x', 'Base', BASE, BASE),
-    ('{ratio}x', 'A-SKD', ASKD, ASKD),
-]
-
-
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'), help='default: %(default)s')
-    parser.add_argument(
-        '--data', type=Path, default=TOY, help='a data set (default: the toy set, %(default)s, made if missing)'
-    )
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='one teacher and two students each: 0')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='override settings of all runs')
-    return parser.parse_args()
-
-
-def configure(name: str, seed: int, args: argparse.Namespace) -> Config:
-    """A toy config on the data and in the work directory that were asked for."""
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    cfg.work_dir = str(args.work_dir / f'seed{seed}' / name)
-    cfg.randomness.seed = seed
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.data_root = str(args.data)
-    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-        evaluator.ground_truth = str(args.data / 'eval_tools/ground_truth')
-    cfg.merge_from_dict(args.cfg_options)
-    cfg.train_cfg.val_begin = cfg.train_cfg.max_epochs + 1  # the last epoch is evaluated afterwards
-    for hook in cfg.custom_hooks:
-        if hook.type == 'DistillationHook':
-            hook.checkpoint = str(last_checkpoint(configure(HR, seed, args)))
-    return cfg
-
-
-def train(name: str, seed: int, args: argparse.Namespace) -> None:
-    """Train a config to its end, from the last epoch that is done."""
-    train_once(configure(name, seed, args))
-
-
-def evaluate(trained: str, evaluated: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
-    """AP of the last checkpoint of one config under the test pipeline of another."""
-    cfg = configure(evaluated, seed, args)
-    cfg.work_dir = str(args.work_dir / f'seed{seed}' / f'{trained}_on_{evaluated}')
-    cfg.test_evaluator.submission_dir = f'{cfg.work_dir}/submission'
-    metrics = evaluate_once(cfg, last_checkpoint(configure(trained, seed, args)))
-    return {subset: 100 * metrics[f'wider_face/{subset}'] for subset in SETTINGS}
-
-
-def table(scores: dict[tuple, list[dict[str, float]]], seeds: list[int]) -> str:
-    """Markdown: AP in %, mean and standard deviation over the seeds."""
-    lines = ['| Resolution | Model | Easy | Medium | Hard |', '|---|---|---|---|---|']
-    for (resolution, model), runs in scores.items():
-        cells = [mean_and_std([run[subset] for run in runs]) for subset in SETTINGS]
-        lines.append(f'| {resolution} | {model} | {" | ".join(cells)} |')
-    return '\n'.join([*lines, '', f'AP in %, seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}.'])
+STUDENTS = ('Base', 'A-SKD')
 
 
 def draw(cfg: Config, submissions: list[Path], path: Path, count: int = 6, zoom: int = 2) -> None:
@@ -123,33 +61,30 @@ def outline(image: np.ndarray, boxes: np.ndarray, faces: np.ndarray, zoom: int) 
     return image
 
 
-def main():
-    args = parse_args()
-    start = time.time()
-    if args.data == TOY:
-        make_wider_face(TOY, train_images=320, val_images=160)
-    stages = [(train, (name,), seed) for seed in args.seeds for name in (HR, BASE, ASKD)]
-    stages += [(evaluate, row[2:], seed) for seed in args.seeds for row in ROWS]
-    ratio = configure(BASE, 0, args).test_dataloader.dataset.pipeline[-1].ratio
-    scores = {}
-    for i, (do, names, seed) in enumerate(stages, 1):
-        print(f'\n== {i}/{len(stages)} {do.__name__} {" on ".join(dict.fromkeys(names))}, seed {seed}', flush=True)
-        result = do(*names, seed, args)
-        if result:
-            resolution, model, *_ = ROWS[[row[2:] for row in ROWS].index(names)]
-            scores.setdefault((resolution.format(ratio=ratio), model), []).append(result)
+def submission_job(test) -> Job:
+    """Write the detections of a tested student beside its metrics."""
+    folder = test.work_dir / 'submission'
+    command = [str(test.work_dir.with_suffix('.py')), str(test.training.checkpoint), '--work-dir', str(test.work_dir)]
+    return Job(
+        label=f'detect with {test.row.method}',
+        command=python(ROOT / 'tools/test.py', *command, '--submission-dir', str(folder)),
+        log=test.work_dir / 'submission.log',
+        steps=1,
+        is_done=folder.is_dir,
+        steps_done=lambda: int(folder.is_dir()),
+    )
 
-    text = table(scores, args.seeds)
-    (args.work_dir / 'table.md').write_text(text + '\n')
-    folders = [args.work_dir / f'seed{args.seeds[0]}' / f'{name}_on_{name}' / 'submission' for name in (BASE, ASKD)]
-    draw(configure(BASE, args.seeds[0], args), folders, args.work_dir / 'detections.png')
-    print(f'\n{text}\n\nThe table: {args.work_dir}/table.md')
-    print(f'The picture: {args.work_dir}/detections.png (green: on a face, red: beside)')
-    print(f'Took {(time.time() - start) / 60:.1f} minutes.')
+
+def main():
+    plan = run(['demo', *sys.argv[1:]])
+    tests = [next((test for test in plan.tests if test.row.method == method), None) for method in STUDENTS]
+    if not all(test and test.is_done() for test in tests):
+        return
+    run_jobs([submission_job(test) for test in tests])
+    picture = plan.work_dir / 'demo.png'
+    draw(tests[0].cfg, [test.work_dir / 'submission' for test in tests], picture)
+    print(f'The picture: {picture} (green: on a face, red: beside)')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit('\nInterrupted. The same command goes on where this one stopped.')
+    main()

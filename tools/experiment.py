@@ -184,10 +184,15 @@ def main(arguments=None) -> Plan:
     return plan
 
 
-if __name__ == '__main__':
+def run(arguments=None) -> Plan:
+    """:func:`main` for a user: whatever goes wrong is told in a sentence."""
     try:
-        main()
+        return main(arguments)
     except KeyboardInterrupt:
         sys.exit('\nInterrupted. The same command goes on where this one stopped.')
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    run()

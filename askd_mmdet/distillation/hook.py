@@ -5,13 +5,14 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from torch import nn
 
 from askd_mmdet.distillation.taps import Taps
 from askd_mmdet.distillation.teacher import Teacher
 from askd_mmdet.training.checkpoint import load_weights
+from askd_mmdet.training.model import build_model
 from askd_mmdet.training.seed import preserved_random_state
 
 
@@ -26,7 +27,7 @@ class DistillationHook(Hook):
     plain one bit for bit.
 
     Args:
-        teacher: Config file, or dict, with the teacher's `model`.
+        teacher: Config file, or dict, with the teacher's `model` (and `data_preprocessor`, `default_scope`).
         checkpoint: The teacher's weights; every key and shape must fit.
         losses: A :class:`DistillationLoss` config for each name under which it is logged. A name contains 'loss',
             since MMEngine back-propagates no other.
@@ -73,8 +74,7 @@ class DistillationHook(Hook):
 
     def _build_teacher(self) -> nn.Module:
         cfg = Config.fromfile(self.teacher_cfg) if isinstance(self.teacher_cfg, str) else Config(self.teacher_cfg)
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-            teacher = MODELS.build(cfg.model)
+        teacher = build_model(cfg)
         load_weights(teacher, self.checkpoint)
         return teacher.to(get_device())
 

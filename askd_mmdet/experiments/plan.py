@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mmengine.config import Config
@@ -44,7 +44,9 @@ class Table:
         base: The method that the others of the same resolution are compared with.
         tests: For each name of a test the settings that it changes in the row's config; by default one that changes
             nothing.
-        toy: A toy's HR config. Each row's experiment then differs from it in what the row's config differs from `hr`.
+        options: Settings of all runs, by dotted name.
+        toy: A toy's HR config; the paper's figures are left out. Each row's experiment then differs from it in what the
+            row's config differs from `hr`.
         hr: The HR config that `toy` stands in for.
         data: The toy data set that is made when it is missing: 'wider_face', 'faces' or 'pictures'.
     """
@@ -56,6 +58,7 @@ class Table:
     factor: float = 1.0
     base: str = 'Base'
     tests: dict[str, dict] = field(default_factory=lambda: {'test': {}})
+    options: dict = field(default_factory=dict)
     toy: str | None = None
     hr: str | None = None
     data: str | None = None
@@ -75,6 +78,8 @@ class Table:
         entries = {key: value for key, value in Config.fromfile(path).to_dict().items() if not key.startswith('_')}
         try:
             rows = tuple(Row(**row) for row in entries.pop('rows'))
+            if 'toy' in entries:  # whose figures say nothing beside the paper's
+                rows = tuple(replace(row, paper=()) for row in rows)
             table = cls(name=path.stem, rows=rows, **entries)
         except (KeyError, TypeError) as error:
             raise ValueError(f'{path} does not define a table: {error}') from error
@@ -188,7 +193,8 @@ class Plan:
             teacher = None
             if hook := distillation_of(cfg):
                 teacher = self._training(hook.teacher, {}, seed)
-                hook.teacher = dict(model=teacher.cfg.model, default_scope=teacher.cfg.default_scope)
+                parts = ('model', 'default_scope', 'data_preprocessor')
+                hook.teacher = {part: teacher.cfg[part] for part in parts if part in teacher.cfg}
                 hook.checkpoint = str(teacher.checkpoint)
             self.trainings[name, seed] = Training(name, seed, cfg, self.work_dir / name / f'seed{seed}', teacher)
         return self.trainings[name, seed]
@@ -198,7 +204,7 @@ class Plan:
         if self.table.toy:
             toy, hr = (Config.fromfile(self.root / path) for path in (self.table.toy, self.table.hr))
             cfg = Config(transplant(toy.to_dict(), cfg.to_dict(), hr.to_dict()))
-        cfg.merge_from_dict(copy.deepcopy(options | self.options))
+        cfg.merge_from_dict(copy.deepcopy(self.table.options | options | self.options))
         cfg.randomness.seed = seed
         return Config(_moved(cfg.to_dict(), self.data))
 

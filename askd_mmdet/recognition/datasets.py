@@ -277,7 +277,7 @@ class TinyFaceDataset(FaceDataset):
     """
 
     def __init__(self, data_root: str, **kwargs):
-        super().__init__('', data_root=data_root, test_mode=True, **kwargs)
+        super().__init__(data_root=data_root, test_mode=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """img_path of every picture."""

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DefaultScope
 from torch import nn
 
-from askd_mmdet.training import load_weights
+from askd_mmdet.training import build_model, load_weights
 
 
 class FaceEmbedder:
@@ -55,8 +55,8 @@ class FaceEmbedder:
         for step in steps:
             if step.type == 'LowResolution' and not degrade:
                 step.update(ratio=1, size=None)
+        self.model = build_model(cfg)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            self.model = MODELS.build(cfg.model)
             self.pipeline = Compose(steps)
         load_weights(self.model, checkpoint)
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')

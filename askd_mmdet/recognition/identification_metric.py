@@ -14,10 +14,10 @@ from askd_mmdet.recognition.identification import identification_ranks, match_ch
 class IdentificationMetric(EmbeddingMetric):
     """The share of probes that are identified within the first faces of the gallery; see :func:`identification_ranks`.
 
-    The features of a picture and of its mirror image, the halves of an embedding, are added up, as the authors' TinyFace
-    protocol has it. Probes without a mate are left out, and so are gallery faces that could not be read; such probes are
-    missed. All are counted. The data set's metainfo has `labels`, int (N,), and `is_probe`, bool (N,), with all probes
-    first.
+    The features of a picture and of its mirror image, the halves of an embedding, are added up, as the authors' code
+    does for TinyFace. Probes without a mate are left out, and so are gallery faces that could not be read; such probes
+    are missed. All are counted. The data set's metainfo has `labels`, int (N,), and `is_probe`, bool (N,), with all
+    probes first.
 
     Args:
         ranks: Which ranks to report.

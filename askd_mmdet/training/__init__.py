@@ -2,6 +2,7 @@
 
 from askd_mmdet.training.checkpoint import CrashSafeCheckpointHook, load_weights, read_checkpoint
 from askd_mmdet.training.finite_loss import FiniteLossHook
+from askd_mmdet.training.model import build_model
 from askd_mmdet.training.runner import SafeRunner
 from askd_mmdet.training.seed import EpochSeedHook, seed_worker
 from askd_mmdet.training.unreadable import ReplacesUnreadable, UnreadableImagesHook
@@ -13,6 +14,7 @@ __all__ = [
     'ReplacesUnreadable',
     'SafeRunner',
     'UnreadableImagesHook',
+    'build_model',
     'load_weights',
     'read_checkpoint',
     'seed_worker',

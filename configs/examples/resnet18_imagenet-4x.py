@@ -1,0 +1,5 @@
+# LR base: the same network on LR pictures, without distillation.
+_base_ = './resnet18_imagenet.py'
+_base_.train_dataloader.dataset.pipeline[-1].ratio = 4
+_base_.val_dataloader.dataset.pipeline[-1].ratio = 4
+_base_.test_dataloader.dataset.pipeline[-1].ratio = 4

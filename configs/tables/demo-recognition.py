@@ -1,0 +1,27 @@
+# The recognition demo: tables 1 and 2 in small.
+title = 'Toy faces at 4x (112x112 from 28x28), IR-18-CBAM of an eighth width: verification and identification'
+columns = {
+    'Ver-ACC (%)': 'verification/accuracy',
+    'AUC (%)': 'verification/auc',
+    'rank 1 (%)': 'identification/rank@1',
+    'rank 5 (%)': 'identification/rank@5',
+}
+factor = 100
+data = 'faces'
+_hr = 'configs/toy/arcface_ir18-cbam_toy.py'
+_lr = 'configs/toy/arcface_ir18-cbam_toy-4x.py'
+options = {'train_cfg.val_begin': 1000}  # tested at the end alone
+tests = dict(
+    verification={},
+    identification={
+        'test_dataloader.dataset.type': 'TinyFaceDataset',
+        'test_dataloader.dataset.ann_file': '',
+        'test_evaluator.type': 'IdentificationMetric',
+    },
+)
+rows = [
+    dict(resolution='1x', method='HR teacher', config=_hr),
+    dict(resolution='4x', method='HR teacher', config=_lr, trained=_hr),
+    dict(resolution='4x', method='Base', config=_lr),
+    dict(resolution='4x', method='A-SKD', config='configs/toy/arcface_ir18-cbam_toy-4x_askd.py'),
+]

@@ -1,0 +1,3 @@
+# The detection demo: the rows of the toy at 4x.
+_base_ = './toy5.py'
+rows = [row for row in _base_.rows if row.resolution in ('1x', '4x')]
