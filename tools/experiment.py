@@ -11,6 +11,7 @@ import shlex
 import sys
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,7 +24,11 @@ from askd_mmdet.toy import make_face_identities, make_picture_classes, make_wide
 from askd_mmdet.training.files import replace_text
 
 ROOT = Path(__file__).resolve().parents[1]
-TOYS = {'wider_face': make_wider_face, 'faces': make_face_identities, 'pictures': make_picture_classes}
+TOYS = {
+    'wider_face': partial(make_wider_face, train_images=320, val_images=160),
+    'faces': make_face_identities,
+    'pictures': make_picture_classes,
+}
 
 
 def parse_args(arguments=None):
@@ -154,8 +159,9 @@ def main(arguments=None) -> Plan:
         data=args.data,
         options=args.cfg_options,
     )
-    if plan.table.data:
-        TOYS[plan.table.data](Path(args.data, f'toy_{plan.table.data}'))
+    toy = Path(args.data, f'toy_{plan.table.data}')
+    if plan.table.data and not toy.is_dir():
+        TOYS[plan.table.data](toy)
     if args.dry_run:
         print_plan(plan, args)
         return plan

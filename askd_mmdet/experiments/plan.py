@@ -1,7 +1,7 @@
 """From the definition of a table to the trainings and tests that fill it."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -147,6 +147,7 @@ class Plan:
         methods: Only these rows, by method; all by default.
         data: Stands in for the folder `data` in all paths of the configs.
         options: Settings of all runs, by dotted name.
+        adapt: What else is done to every config.
 
     Raises:
         ValueError: For a method that the table does not have.
@@ -161,6 +162,7 @@ class Plan:
         methods: list[str] | None = None,
         data: str = 'data',
         options: dict | None = None,
+        adapt: Callable[[Config], None] | None = None,
     ):
         known = {row.method.lower(): row.method for row in table.rows}
         if unknown := [method for method in methods or () if method.lower() not in known]:
@@ -173,6 +175,8 @@ class Plan:
         self.root = root
         self.data = data
         self.options = options or {}
+        self.adapt = adapt
+        self._files: dict[str, dict] = {}
         self.trainings: dict[tuple[str, int], Training] = {}
         self.tests: list[Test] = [test for seed in seeds for row in self.rows for test in self._tests(row, seed)]
 
@@ -199,13 +203,20 @@ class Plan:
             self.trainings[name, seed] = Training(name, seed, cfg, self.work_dir / name / f'seed{seed}', teacher)
         return self.trainings[name, seed]
 
+    def _read(self, config: str) -> dict:
+        if config not in self._files:
+            self._files[config] = Config.fromfile(self.root / config).to_dict()
+        return self._files[config]
+
     def _configure(self, config: str, options: dict, seed: int) -> Config:
-        cfg = Config.fromfile(self.root / config)
+        settings = self._read(config)
         if self.table.toy:
-            toy, hr = (Config.fromfile(self.root / path) for path in (self.table.toy, self.table.hr))
-            cfg = Config(transplant(toy.to_dict(), cfg.to_dict(), hr.to_dict()))
+            settings = transplant(self._read(self.table.toy), settings, self._read(self.table.hr))
+        cfg = Config(copy.deepcopy(settings))
         cfg.merge_from_dict(copy.deepcopy(self.table.options | options | self.options))
         cfg.randomness.seed = seed
+        if self.adapt:
+            self.adapt(cfg)
         return Config(_moved(cfg.to_dict(), self.data))
 
 
@@ -232,7 +243,7 @@ def transplant(target, changed, original):
             return kept | {
                 key: transplant(target.get(key), value, original.get(key))
                 for key, value in changed.items()
-                if key in target or value != original.get(key)
+                if key in target or key not in original or value != original[key]
             }
     elif isinstance(changed, list) and isinstance(original, list) and isinstance(target, list):
         if len(changed) == len(original) == len(target):

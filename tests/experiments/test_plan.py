@@ -1,0 +1,172 @@
+"""Definitions of tables, and the trainings and tests that follow from them."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.config import Config
+
+from askd_mmdet.experiments import Plan, Table
+from askd_mmdet.experiments.plan import distillation_of, transplant
+from tests.toy_run import ROOT
+
+TABLES = sorted(path.stem for path in (ROOT / 'configs/tables').glob('*.py'))
+SETTINGS = st.recursive(
+    st.none() | st.integers(0, 3) | st.sampled_from(['a', 'b']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(['type', 'x', 'y']), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def read(name):
+    return Table.read(ROOT / f'configs/tables/{name}.py')
+
+
+def plan(name, tmp_path, seeds=(0,), **settings):
+    return Plan(read(name), list(seeds), tmp_path, ROOT, **settings)
+
+
+@given(SETTINGS, SETTINGS)
+def test_a_difference_carried_over_to_its_origin_is_the_changed_one(original, changed):
+    assert transplant(original, changed, original) == changed
+
+
+@given(SETTINGS, SETTINGS)
+def test_no_difference_changes_nothing(target, original):
+    assert transplant(target, original, original) == target
+
+
+@pytest.mark.parametrize('suffix', ['-4x', '-4x_askd'])
+def test_the_toy_of_a_row_is_the_toy_config_that_was_written_by_hand(suffix):
+    toy, by_hand, real, hr = (
+        Config.fromfile(ROOT / f'configs/{name}.py').to_dict()
+        for name in (
+            'toy/arcface_ir18-cbam_toy',
+            f'toy/arcface_ir18-cbam_toy{suffix}',
+            f'recognition/arcface_ir50-cbam_casia{suffix}',
+            'recognition/arcface_ir50-cbam_casia',
+        )
+    )
+    found = transplant(toy, real, hr)
+    for cfg in (found, by_hand):  # the teachers are the real and the toy one
+        if hook := distillation_of(cfg):
+            del hook['teacher'], hook['checkpoint']
+    assert found == by_hand
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_every_definition_makes_a_plan_in_which_teachers_come_first(name, tmp_path):
+    found = plan(name, tmp_path, seeds=(3, 5))
+    assert len(found.tests) == 2 * len(found.rows) * len(found.table.tests)
+    seen = set()
+    for training in found.trainings.values():
+        assert training.cfg.randomness.seed == training.seed
+        if training.teacher:
+            hook = distillation_of(training.cfg)
+            assert training.teacher in seen and training.teacher.seed == training.seed
+            assert hook.checkpoint == str(training.teacher.checkpoint)
+            assert hook.teacher.model == training.teacher.cfg.model
+            assert not distillation_of(training.teacher.cfg)
+        seen.add(training)
+    assert len({training.work_dir for training in seen}) == len(seen)
+    assert len({test.work_dir for test in found.tests}) == len(found.tests)
+
+
+def test_the_papers_figures_are_those_of_its_text():
+    """The gains that sections 4.2, 5 and 6.2 name, in relative per cent or in points, recomputed from the tables."""
+    figures = {name: {(r.resolution, r.method): r.paper for r in read(name).rows} for name in TABLES}
+
+    def gain(table, resolution, column=0, method='A-SKD'):
+        ours, base = (figures[table][resolution, m][column] for m in (method, 'Base'))
+        return 100 * (ours / base - 1)
+
+    assert [round(gain('table1', r), 1) for r in ('2x', '4x', '8x')] == [0.6, 1.0, 1.6]
+    assert round(gain('table2', '24x24'), 2) == 13.56 and round(gain('table2', '24x24', method='AT'), 2) == -13.34
+    third = {method: figures['table3']['8x', method][0] for method in ('AT', 'AT*', 'A-SKD, spatial', 'A-SKD')}
+    assert round(third['AT*'] - third['AT'], 2) == 0.32 and round(third['A-SKD'] - third['A-SKD, spatial'], 2) == 0.34
+    assert [round(gain('table5', '16x', i), 2) for i in range(3)] == [15.72, 14.15, 33.98]
+    assert [round(gain('table5', '32x', i), 2) for i in range(3)] == [7.54, 12.59, 14.43]
+    assert all(not paper for name in TABLES if name.startswith('toy') for paper in figures[name].values())
+
+
+def test_tables_share_the_runs_of_one_config(tmp_path):
+    first, third = plan('table1', tmp_path), plan('table3', tmp_path)
+    shared = first.trainings.keys() & third.trainings.keys()
+    assert {name for name, _ in shared} == {'arcface_ir50-cbam_casia' + s for s in ('', '-8x_at', '-8x_askd')}
+    for key in shared:
+        assert first.trainings[key].cfg.pretty_text == third.trainings[key].cfg.pretty_text
+        assert first.trainings[key].work_dir == third.trainings[key].work_dir
+
+
+def test_a_plan_has_only_the_methods_that_are_asked_for_and_their_teachers(tmp_path):
+    found = plan('table4', tmp_path, methods=['a-skd+kd'])
+    assert [row.method for row in found.rows] == ['A-SKD+KD']
+    names = [training.name for training in found.trainings.values()]
+    assert names == ['resnet18-cbam_imagenet', 'resnet18-cbam_imagenet-4x_askd-kd']
+    with pytest.raises(ValueError, match=r'table4 has no method SRGAN; it has: Base, KD'):
+        plan('table4', tmp_path, methods=['SRGAN'])
+
+
+def test_a_network_may_be_tested_where_it_was_not_trained(tmp_path):
+    found = plan('demo', tmp_path)
+    hr, hr_on_lr = found.tests[:2]
+    assert hr.training is hr_on_lr.training and hr.work_dir != hr_on_lr.work_dir
+    ratios = [test.cfg.test_dataloader.dataset.pipeline[-1].ratio for test in (hr, hr_on_lr)]
+    assert ratios == [1, 4] and hr.training.cfg.train_dataloader.dataset.pipeline[-1].ratio == 1
+
+
+def test_data_and_options_reach_every_config(tmp_path):
+    found = plan('table5', tmp_path, data='/mnt/sets', options={'train_cfg.max_epochs': 7, 'model.backbone.depth': 101})
+    for training in found.trainings.values():
+        assert training.cfg.train_dataloader.dataset.data_root == '/mnt/sets/wider_face/'
+        assert training.checkpoint == training.work_dir / 'epoch_7.pth'
+        assert training.cfg.model.backbone.depth == 101
+        if hook := distillation_of(training.cfg):
+            assert hook.teacher.model.backbone.depth == 101 and hook.checkpoint.endswith('epoch_7.pth')
+    assert found.tests[0].cfg.test_evaluator.ground_truth == '/mnt/sets/wider_face/eval_tools/ground_truth'
+
+
+def test_what_is_done_is_read_off_the_files(tmp_path):
+    test = plan('table4', tmp_path, options={'train_cfg.max_epochs': 12}).tests[0]
+    training = test.training
+    assert training.epochs_done() == 0
+    training.work_dir.mkdir(parents=True)
+    for name in ('epoch_2.pth', 'epoch_11.pth', 'best_epoch_40.pth', 'epoch_12.pth.part'):
+        (training.work_dir / name).touch()
+    assert training.epochs_done() == 11 and not training.checkpoint.exists()
+    test.work_dir.mkdir()
+    test.metrics.write_text('{}')
+    assert not test.is_done()  # of which checkpoint?
+    training.checkpoint.touch()
+    os.utime(test.metrics, (1, 1))
+    assert training.epochs_done() == 12 and not test.is_done()  # metrics of an older one
+    test.metrics.write_text('{}')
+    assert test.is_done()
+
+
+@pytest.mark.parametrize(
+    'entries, message',
+    [
+        ("title = 'x'\ncolumns = {'a': 'b'}", "does not define a table: 'rows'"),
+        ("title = 'x'\ncolumns = {}\nrows = [dict(resolution='1x')]", 'does not define a table: .*method'),
+        ("title = 'x'\ncolumns = {}\nrows = []\nlambda_ = 5", "does not define a table: .*'lambda_'"),
+        (
+            "title = 'x'\ncolumns = {}\nrows = [dict(resolution='1x', method='M', config='c', options={'a': 1})]",
+            'the row 1x M has options, so it needs a name',
+        ),
+        (
+            "title = 'x'\ncolumns = {'a': 'b'}\nrows = [dict(resolution='1x', method='M', config='c', paper=(1, 2))]",
+            'the row 1x M needs a figure for every column',
+        ),
+    ],
+)
+def test_a_wrong_definition_is_named(tmp_path, entries, message):
+    (tmp_path / 'mine.py').write_text(entries)
+    with pytest.raises(ValueError, match=rf'mine\.py:? {message}|mine\.py: {message}'):
+        Table.read(tmp_path / 'mine.py')
+
+
+def test_a_missing_definition_is_an_error_that_lists_the_others():
+    with pytest.raises(FileNotFoundError, match=r'no table at .*table9\.py; there are: cifar10, .*table1'):
+        read('table9')

@@ -1,0 +1,94 @@
+"""From metrics to the table: against numpy and SciPy."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from askd_mmdet.experiments import Plan, Table, save_results, summarise
+from askd_mmdet.experiments.results import paired_difference
+from tests.toy_run import ROOT
+
+SEEDS = [0, 1, 2, 7]
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Table 4 with made-up metrics, of which one row lacks two seeds and one all."""
+    plan = Plan(Table.read(ROOT / 'configs/tables/table4.py'), SEEDS, tmp_path, ROOT)
+    rng = np.random.default_rng(0)
+    for test in plan.tests:
+        lacks = {'RKD+KD': (1, 2), 'KD': SEEDS}.get(test.row.method, ())
+        if test.training.seed not in lacks:
+            test.work_dir.mkdir(parents=True)
+            test.metrics.write_text(json.dumps({'accuracy/top1': 60 + rng.normal()}))
+    return plan
+
+
+def metrics(plan, method, resolution='4x'):
+    found = {}
+    for test in plan.tests:
+        if (test.row.method, test.row.resolution) == (method, resolution) and test.metrics.is_file():
+            found[test.training.seed] = json.loads(test.metrics.read_text())['accuracy/top1']
+    return found
+
+
+def test_the_interval_is_scipys():
+    rng = np.random.default_rng(0)
+    ours, base = rng.normal(1, 1, 5), rng.normal(0, 1, 5)
+    mean, half = paired_difference(dict(enumerate(ours)), dict(enumerate(base)))
+    expected = stats.ttest_rel(ours, base).confidence_interval(0.95)
+    assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
+    assert paired_difference({0: 1.0}, {1: 2.0}) == (None, None)
+
+
+def test_figures_are_those_of_the_seeds_that_there_are(plan):
+    summary = {(row.resolution, row.method): figures[0] for row, figures in summarise(plan)}
+    for (resolution, method), figure in summary.items():
+        found = metrics(plan, method, resolution)
+        if not found:
+            assert method == 'KD' and figure is None
+            continue
+        values = list(found.values())
+        assert figure.values == found
+        assert (figure.mean, figure.std) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+        if method == 'Base':
+            assert figure.difference is None
+        else:
+            base = metrics(plan, 'Base')
+            assert figure.difference == pytest.approx(np.mean([found[seed] - base[seed] for seed in found]))
+    assert summary['1x', 'Base'].paper == 70.13
+
+
+def test_the_three_files_say_the_same(plan, tmp_path):
+    text = save_results(plan, tmp_path, dict(machine='a machine'))
+    assert (tmp_path / 'table4.md').read_text() == text + '\n'
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line[:1] == '|']
+    assert lines[0] == ['Resolution', 'Method', 'ACC (%)', 'to base', 'paper']
+    with (tmp_path / 'table4.csv').open() as file:
+        rows = {(row['resolution'], row['method']): row for row in csv.DictReader(file)}
+    saved = json.loads((tmp_path / 'table4.json').read_text())
+    assert saved['machine'] == 'a machine' and len(saved['figures']) == len(rows) == 5
+    papers = {('1x', 'Base'): '70.13', ('4x', 'Base'): '65.34', ('4x', 'KD'): '', ('4x', 'AT+KD'): '65.79'}
+    papers |= {('4x', 'RKD+KD'): '65.95', ('4x', 'A-SKD+KD'): '66.52'}
+    for resolution, method, ours, change, paper in lines[2:]:
+        assert paper == papers[resolution, method]
+        if method == 'KD':
+            assert ours == change == '' and (resolution, method) not in rows
+            continue
+        row = rows[resolution, method]
+        assert ours == f'{float(row["mean"]):.2f} ± {float(row["std"]):.2f}' and int(row['seeds']) in (2, 4)
+        assert change == ('' if method == 'Base' else f'{float(row["difference"]):+.2f} ± {float(row["interval"]):.2f}')
+    by_seed = {(f['resolution'], f['method']): f['seeds'] for f in saved['figures']}
+    assert by_seed['4x', 'A-SKD+KD'] == {str(seed): value for seed, value in metrics(plan, 'A-SKD+KD').items()}
+
+
+def test_one_seed_claims_no_spread(tmp_path):
+    plan = Plan(Table.read(ROOT / 'configs/tables/table4.py'), [0], tmp_path, ROOT, methods=['Base'])
+    for test, value in zip(plan.tests, (70.0, 60.0)):
+        test.work_dir.mkdir(parents=True)
+        test.metrics.write_text(json.dumps({'accuracy/top1': value}))
+    text = save_results(plan, tmp_path, {})
+    assert '| 4x | Base | 60.00 |  | 65.34 |' in text and 'one seed has no spread' in text and '±' not in text
