@@ -12,6 +12,7 @@ TASKS = {'detection': 'mmdet', 'recognition': 'mmpretrain', 'classification': 'm
 # What a room may import beside the standard library, and which rooms it may know.
 CORE_LIBRARIES = {'torch', 'numpy', 'cv2', 'mmengine', 'mmcv'}
 TOY_LIBRARIES = {'numpy', 'cv2', 'scipy', 'rich', 'skimage'}
+EXPERIMENT_LIBRARIES = {'torch', 'numpy', 'scipy', 'mmengine', 'rich'}
 
 
 def imports(path):
@@ -41,7 +42,7 @@ def found(room):
 
 
 def test_every_room_is_known_to_this_test():
-    assert set(rooms()) <= {*CORE, *TASKS, 'toy', 'analysis'}
+    assert set(rooms()) <= {*CORE, *TASKS, 'toy', 'experiments', 'analysis'}
     assert set(rooms()) >= CORE
 
 
@@ -56,6 +57,8 @@ def test_a_room_imports_what_it_may(room):
         assert frameworks <= {TASKS[room]} and known <= CORE
     elif room == 'toy':
         assert {name for name in libraries if name in third_party()} <= TOY_LIBRARIES and not known
+    elif room == 'experiments':
+        assert {name for name in libraries if name in third_party()} <= EXPERIMENT_LIBRARIES and known <= CORE
 
 
 def third_party():

@@ -7,6 +7,7 @@ from mmdet.utils import register_all_modules as register_mmdet
 from mmengine import registry as root
 from mmpretrain.utils import register_all_modules as register_mmpretrain
 
+import askd_mmdet.classification
 import askd_mmdet.detection
 import askd_mmdet.recognition  # noqa: F401
 

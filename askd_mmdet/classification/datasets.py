@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from mmpretrain.datasets import CIFAR10, CustomDataset
 from mmpretrain.registry import DATASETS
 
@@ -54,6 +55,10 @@ class Cifar10Dataset(ClassFolderDataset):
     def __init__(self, data_root: str, split: str, **kwargs):
         self.split = split
         super().__init__(data_root=data_root, data_prefix=split, test_mode=split == 'test', **kwargs)
+
+    def stand_in(self, info: dict) -> dict:
+        """A black picture of CIFAR's size: nothing resizes it, and a larger one would pad its whole batch."""
+        return dict(img=np.zeros((32, 32, 3), np.uint8), img_shape=(32, 32), ori_shape=(32, 32))
 
     def load_data_list(self) -> list[dict]:
         """img_path and gt_label of every picture; from batches also img, uint8 (32, 32, 3), BGR."""

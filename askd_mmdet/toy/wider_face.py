@@ -52,7 +52,8 @@ _WITHOUT_FACE = np.zeros((1, 4), np.int32)
 _GENERATOR = 1
 
 
-def _skimage_file(name: str) -> Path:
+def skimage_file(name: str) -> Path:
+    """A file that ships inside scikit-image's wheel."""
     path = Path(str(resources.files('skimage.data') / name))
     if not path.is_file():
         raise FileNotFoundError(
@@ -62,7 +63,7 @@ def _skimage_file(name: str) -> Path:
     return path
 
 
-def _part(array: np.ndarray, split: str, axis: int) -> np.ndarray:
+def part_of(array: np.ndarray, split: str, axis: int) -> np.ndarray:
     """What a split may see of an array: the first part for training, the last for validation."""
     train, val = np.split(array, [round(_TRAIN_PART * array.shape[axis])], axis)
     return {'train': train, 'val': val}[split]
@@ -75,8 +76,8 @@ def background(event: str, split: str) -> np.ndarray:
     Returns:
         uint8, (H, W), grey: the faces are grey, and colour elsewhere would betray them.
     """
-    grey = cv2.imread(str(_skimage_file(_BACKGROUNDS[event])), cv2.IMREAD_GRAYSCALE)
-    return _part(grey, split, axis=1)
+    grey = cv2.imread(str(skimage_file(_BACKGROUNDS[event])), cv2.IMREAD_GRAYSCALE)
+    return part_of(grey, split, axis=1)
 
 
 @cache
@@ -91,13 +92,13 @@ def patch_indices(split: str) -> tuple[np.ndarray, np.ndarray]:
     textured = (everything[:, 5:20, 5:20].std((1, 2)) > 0.04) & ((everything < 0.01).mean((1, 2)) < 0.4)
     faces, non_faces = np.split(np.arange(len(everything)), 2)
     non_faces = np.setdiff1d(non_faces[textured[non_faces]], _HALF_FACES)
-    return _part(faces, split, axis=0), _part(non_faces, split, axis=0)
+    return part_of(faces, split, axis=0), part_of(non_faces, split, axis=0)
 
 
 @cache
 def patches() -> np.ndarray:
     """float32, (200, 25, 25), in [0, 1]: 100 faces of LFW, then 100 non-faces."""
-    return np.load(_skimage_file('lfw_subset.npy')).astype(np.float32)
+    return np.load(skimage_file('lfw_subset.npy')).astype(np.float32)
 
 
 @dataclass

@@ -187,12 +187,13 @@ def test_the_same_face_twice_in_a_batch_gives_a_finite_gradient():
     assert student.grad.isfinite().all() and student.grad.abs().max() < 10
 
 
-def test_a_batch_of_256_takes_less_than_100_mb():
+@pytest.mark.parametrize('name', ['HybridOrderRelationLoss', 'RelationLoss'])
+def test_a_batch_of_256_takes_less_than_100_mb(name):
     """Beyond the inputs, forward and backward; in a process of its own, whose peak is this."""
-    script = """
+    script = f"""
 import resource, torch
-from askd_mmdet.distillation import HybridOrderRelationLoss
-loss = HybridOrderRelationLoss()
+from askd_mmdet.distillation import {name}
+loss = {name}()
 def step(n):
     s, t = torch.randn(n, 512, requires_grad=True), torch.randn(n, 512)
     loss(dict(embeddings=[s]), dict(embeddings=[t])).backward()

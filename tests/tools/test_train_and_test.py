@@ -1,4 +1,4 @@
-"""tools/train.py, test.py, demo.py and the launchers as users call them."""
+"""tools/train.py, test.py and the launchers as users call them."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def options(data, **more):
     return ['--cfg-options', *(f'{key}={value}' for key, value in toy_options(data, log_level='INFO', **more).items())]
 
 
-@pytest.mark.parametrize('tool', ['train.py', 'test.py', 'demo.py', 'eval_wider_face.py', 'check_wider_face.py'])
+@pytest.mark.parametrize('tool', ['train.py', 'test.py', 'experiment.py', 'eval_wider_face.py', 'check_wider_face.py'])
 def test_help_explains_every_option(tool):
     text = succeed(tool, '--help')
     options = re.findall(r'^ {2}(--[a-z-]+)', text, re.MULTILINE)
@@ -87,10 +87,18 @@ def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
     assert read_checkpoint(tmp_path / 'epoch_2.pth')['meta']['iter'] == 8
 
     test = ['test.py', f'configs/toy/{BASE}.py', tmp_path / 'epoch_2.pth', '--work-dir', tmp_path / 'test']
-    extras = ['--submission-dir', tmp_path / 'submission', '--show-dir', tmp_path / 'pictures', '--score', 0.01]
+    extras = [
+        '--out',
+        tmp_path / 'metrics.json',
+        '--submission-dir',
+        tmp_path / 'submission',
+        '--show-dir',
+        tmp_path / 'pictures',
+        '--score',
+        0.01,
+    ]
     succeed(*test, *extras, *options(toy_data, **{'model.test_cfg.score_thr': 0.001}))
-    (scores,) = (tmp_path / 'test').glob('*/*.json')
-    metrics = json.loads(scores.read_text())
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
     succeed(
         'eval_wider_face.py',
         tmp_path / 'submission',
@@ -119,30 +127,6 @@ def test_a_checkpoint_of_another_network_is_refused(toy_data, tmp_path):
     done = call('test.py', f'configs/toy/{HR}.py', tmp_path / 'empty.pth', '--work-dir', tmp_path, *options(toy_data))
     assert done.returncode != 0
     assert 'empty.pth does not fit SingleStageDetector, nothing was loaded' in done.stderr
-
-
-def test_the_demo_goes_on_where_it_stopped(toy_data, tmp_path):
-    command = ['demo.py', '--work-dir', tmp_path, '--data', toy_data, *options(toy_data, **{'train_cfg.max_epochs': 1})]
-    first = succeed(*command)
-    assert first.count('epoch   1/1') == 3
-    table = (tmp_path / 'table.md').read_text()
-    assert [line.split('|')[1:3] for line in table.splitlines()[2:6]] == [
-        [' 1x ', ' HR teacher '],
-        [' 4x ', ' HR teacher '],
-        [' 4x ', ' Base '],
-        [' 4x ', ' A-SKD '],
-    ]
-    assert table in first
-    sheet = cv2.imread(str(tmp_path / 'detections.png'))
-    assert sheet.shape[1] == 4 * 2 * 96 and sheet.shape[0] > 4 * 2 * 96
-
-    # What an interruption leaves: the teacher and the base are trained, nothing is evaluated.
-    (tmp_path / 'seed0' / 'tinaface_r50-bn-cbam_toy-4x_askd' / 'epoch_1.pth').unlink()
-    for result in tmp_path.glob('seed0/*/ap.json'):
-        result.unlink()
-    again = succeed(*command)
-    assert again.count('epoch   1/1') == 1
-    assert (tmp_path / 'table.md').read_text() == table
 
 
 def test_the_real_configuration_on_real_pictures(real_wider_face, tmp_path):
