@@ -20,7 +20,7 @@ demo: install
 	@PYTHONWARNINGS=ignore $(python) tools/demo.py
 
 demo-recognition: install
-	@PYTHONWARNINGS=ignore $(python) tools/demo_recognition.py
+	@PYTHONWARNINGS=ignore $(python) tools/experiment.py demo-recognition
 
 test: install lint
 	@$(python) -m pytest

@@ -10,6 +10,8 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -31,12 +33,9 @@ TOYS = {
 }
 
 
-def parse_args(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('table', help='a name in configs/tables/ (table1 to table5, toy1 to toy5, ...) or a file')
+def parse_runs(parser: argparse.ArgumentParser, arguments: list[str] | None, work_dir: str) -> argparse.Namespace:
+    """Parse the command line of a tool that trains and tests: what all of them have is added to its own options."""
     parser.add_argument('--data', default='data', help='the folder of the data sets, laid out as in the README (data)')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='every network once from each (default: 0)')
-    parser.add_argument('--methods', nargs='+', help='only these rows, as the table calls them (default: all)')
     parser.add_argument(
         '--jobs', type=int, default=1, help='how many runs at a time, which share the GPUs (default: 1)'
     )
@@ -48,16 +47,24 @@ def parse_args(arguments=None):
     )
     parser.add_argument('--gpus', type=int, default=1, help='processes of a run with --launcher (default: 1)')
     parser.add_argument(
-        '--work-dir', type=Path, default=Path('work_dirs/tables'), help='of all runs and results (default: %(default)s)'
+        '--work-dir', type=Path, default=Path(work_dir), help='of all runs and results (default: %(default)s)'
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='override settings of all runs')
-    parser.add_argument(
-        '--dry-run', action='store_true', help='print the plan and how long it would take here, and end'
-    )
     args = parser.parse_args(arguments)
     if args.jobs < 1 or args.gpus < 1:
         parser.error('--jobs and --gpus are 1 or more')
     return args
+
+
+def parse_args(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('table', help='a name in configs/tables/ (table1 to table5, toy1 to toy5, ...) or a file')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='every network once from each (default: 0)')
+    parser.add_argument('--methods', nargs='+', help='only these rows, as the table calls them (default: all)')
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the plan and how long it would take here, and end'
+    )
+    return parse_runs(parser, arguments, work_dir='work_dirs/tables')
 
 
 def write_config(cfg: Config, path: Path) -> None:
@@ -73,6 +80,24 @@ def write_config(cfg: Config, path: Path) -> None:
             'or remove it'
         )
     replace_text(path, text)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a work directory, and keep other commands out of it.
+
+    Raises:
+        ValueError: When another command works in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / '.lock').open('w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f'another experiment runs in {folder}; wait for it, or choose another --work-dir'
+            ) from None
+        yield
 
 
 def make_jobs(plan: Plan, args: argparse.Namespace) -> list[Job]:
@@ -137,6 +162,11 @@ def print_plan(plan: Plan, args: argparse.Namespace) -> None:
     )
 
 
+def gpu_names() -> list[str]:
+    """The GPUs that jobs may share, as CUDA_VISIBLE_DEVICES calls them."""
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
 def machine() -> str:
     """What the figures were measured on."""
     if torch.cuda.is_available():
@@ -166,21 +196,13 @@ def main(arguments=None) -> Plan:
         print_plan(plan, args)
         return plan
 
-    args.work_dir.mkdir(parents=True, exist_ok=True)
-    lock = (args.work_dir / '.lock').open('w')
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(
-            f'another experiment runs in {args.work_dir}; wait for it, or choose another --work-dir'
-        ) from None
     start = time.time()
-    gpus = [str(i) for i in range(torch.cuda.device_count())]
-    failures = run_jobs(make_jobs(plan, args), args.jobs, gpus)
     about = dict(
         command=shlex.join(sys.argv), machine=machine(), torch=torch.__version__, askd_mmdet=askd_mmdet.__version__
     )
-    print(f'\n{save_results(plan, args.work_dir, about)}')
+    with locked(args.work_dir):
+        failures = run_jobs(make_jobs(plan, args), args.jobs, gpu_names())
+        print(f'\n{save_results(plan, args.work_dir, about)}')
     print(
         f'\nIn {args.work_dir}/: {plan.table.name}.md, .csv and .json. Took {(time.time() - start) / 60:.1f} minutes.'
     )
@@ -190,10 +212,10 @@ def main(arguments=None) -> Plan:
     return plan
 
 
-def run(arguments=None) -> Plan:
-    """:func:`main` for a user: whatever goes wrong is told in a sentence."""
+def run(arguments=None, command=main):
+    """:func:`main`, or another command, for a user: whatever goes wrong is told in a sentence."""
     try:
-        return main(arguments)
+        return command(arguments)
     except KeyboardInterrupt:
         sys.exit('\nInterrupted. The same command goes on where this one stopped.')
     except (FileNotFoundError, ValueError) as error:

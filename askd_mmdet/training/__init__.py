@@ -2,6 +2,7 @@
 
 from askd_mmdet.training.checkpoint import CrashSafeCheckpointHook, load_weights, read_checkpoint
 from askd_mmdet.training.finite_loss import FiniteLossHook
+from askd_mmdet.training.held_out import held_out_split
 from askd_mmdet.training.model import build_model
 from askd_mmdet.training.runner import SafeRunner
 from askd_mmdet.training.seed import EpochSeedHook, seed_worker
@@ -15,6 +16,7 @@ __all__ = [
     'SafeRunner',
     'UnreadableImagesHook',
     'build_model',
+    'held_out_split',
     'load_weights',
     'read_checkpoint',
     'seed_worker',

@@ -13,7 +13,7 @@ rows = [
             name=f'askd-{maps}-{weight:g}',
             options={f'{_loss}.maps': maps, f'{_loss}.weight': weight},
         )
-        for maps, weights in (('raw', (1.0, 5.0, 25.0)), ('sigmoid', (5.0, 25.0, 125.0)))
+        for maps, weights in (('raw', (1.0, 5.0, 25.0)), ('sigmoid', (5.0, 25.0)))
         for weight in weights
     ),
 ]

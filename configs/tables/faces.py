@@ -1,0 +1,6 @@
+# A trial on folders of people, as tools/split_identities.py makes them: see docs/results.md for the settings.
+_base_ = './demo-recognition.py'
+title = 'Faces at 4x (112x112 from 28x28), IR-18-CBAM of an eighth width: verification'
+columns = {'_delete_': True, 'Ver-ACC (%)': 'verification/accuracy', 'AUC (%)': 'verification/auc'}
+tests = dict(_delete_=True, verification={})
+data = None
