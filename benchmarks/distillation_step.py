@@ -52,7 +52,7 @@ TASKS = {
 }
 
 
-def measure(task, side, images, rounds):
+def measure(task, side, images, rounds, dtype):
     """Print the medians of both steps and their ratio."""
     config, annotate, default_side, default_images = TASKS[task]
     side, images = side or default_side, images or default_images
@@ -63,7 +63,7 @@ def measure(task, side, images, rounds):
         checkpoint = Path(folder, 'teacher.pth')
         torch.save(build(cfg).state_dict(), checkpoint)
         teacher = dict(model=cfg.model, default_scope=cfg.default_scope)
-        hook = DistillationHook(teacher, checkpoint, cfg.custom_hooks[-1].losses)
+        hook = DistillationHook(teacher, checkpoint, cfg.custom_hooks[-1].losses, dtype)
         hook.before_train(SimpleNamespace(model=distilled))
     optimisers = {model: build_optim_wrapper(model, cfg.optim_wrapper) for model in (plain, distilled)}
     generator = torch.Generator().manual_seed(0)
@@ -84,7 +84,9 @@ def measure(task, side, images, rounds):
     times = np.array([[step(plain), step(distilled)] for _ in range(rounds + 1)])[1:]
     base, askd = np.median(times, axis=0)
     print(f'{task}: {images} picture(s) of {side}x{side}, {rounds} rounds, {torch.get_num_threads()} threads')
-    print(f'LR step {base:.3f} s, A-SKD step {askd:.3f} s, ratio {askd / base:.3f}', flush=True)
+    print(
+        f'LR step {base:.3f} s, A-SKD step {askd:.3f} s with a teacher in {dtype}, ratio {askd / base:.3f}', flush=True
+    )
 
 
 def main():
@@ -95,9 +97,16 @@ def main():
     parser.add_argument('--size', type=int, help='side of the pictures in pixels (default: 320 and 112)')
     parser.add_argument('--images', type=int, help='pictures in a batch (default: 1 and 16)')
     parser.add_argument('--rounds', type=int, default=9, help='steps of each kind (default: %(default)s)')
+    parser.add_argument(
+        '--dtypes',
+        nargs='+',
+        default=['float32', 'bfloat16'],
+        help='of the teacher, one after the other (default: both)',
+    )
     args = parser.parse_args()
     for task in args.tasks:
-        measure(task, args.size, args.images, args.rounds)
+        for dtype in args.dtypes:
+            measure(task, args.size, args.images, args.rounds, dtype)
 
 
 if __name__ == '__main__':

@@ -22,13 +22,15 @@ class Teacher:
     Args:
         model: The network with its weights, on its device.
         patterns: See :class:`Taps`.
+        dtype: Of its convolutions, by autocast; float32 changes nothing.
 
     Attributes:
         model: The network that runs.
         matched: How many modules each pattern matches.
     """
 
-    def __init__(self, model: nn.Module, patterns: dict[str, str]):
+    def __init__(self, model: nn.Module, patterns: dict[str, str], dtype: torch.dtype = torch.float32):
+        self.dtype = dtype
         folded = _fold(model.eval().requires_grad_(False))
         built = model, Taps(model, patterns, 'teacher')
         self.matched = built[1].matched
@@ -54,7 +56,10 @@ class Teacher:
                 self.model, self.taps = self._built
                 print_log('The teacher runs unfolded: folding its batch norms would change what it teaches.', 'current')
             self._built = None
-        return _run(self.model, self.taps, hr_inputs, counts)
+        if self.dtype == torch.float32:
+            return _run(self.model, self.taps, hr_inputs, counts)
+        with torch.autocast(next(self.model.parameters()).device.type, self.dtype):
+            return _run(self.model, self.taps, hr_inputs, counts)
 
 
 def _fold(model):

@@ -322,6 +322,11 @@ def test_names_of_losses(toy_data, teacher, tmp_path):
     expect(cfg, ValueError, r"already has losses named \['loss_cls'\]")
 
 
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(ValueError, match="dtype must be 'float32', 'bfloat16' or 'float16', got 'int8'"):
+        DistillationHook('teacher.py', 'teacher.pth', {}, dtype='int8')
+
+
 def test_no_name_of_ours_hides_one_of_the_libraries():
     """A child registry is searched before the root, so a name that exists in one would never be found."""
     import mmdet.registry

@@ -75,3 +75,17 @@ def test_a_norm_named_after_a_convolution_but_run_before_it_keeps_the_network_as
     assert norms(teacher.model) == ['bn', 'last.3']
     for outputs in seen:
         assert torch.equal(outputs['x'][0], plain['last.3'])
+
+
+@pytest.mark.parametrize('norm_first', [False, True])
+def test_in_two_bytes_it_puts_out_almost_the_same(norm_first):
+    """Eight bits of mantissa are 0.4 %; its images, its weights and its norms keep their four bytes."""
+    images, model = torch.rand(2, 3, 8, 8), network(norm_first=norm_first)
+    exact, coarse = (
+        Teacher(copy.deepcopy(model), dict(x='last.2'), dtype) for dtype in (torch.float32, torch.bfloat16)
+    )
+    for _ in range(2):
+        a, b = (teacher.see(images, dict(x=1))['x'][0] for teacher in (exact, coarse))
+        assert (a.dtype, b.dtype) == (torch.float32, torch.bfloat16)
+        assert 0 < torch.dist(a, b.float()) / a.norm() < 0.01
+    assert all(parameter.dtype == torch.float32 for parameter in coarse.model.parameters())
