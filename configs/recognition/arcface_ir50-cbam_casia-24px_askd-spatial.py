@@ -1,12 +1,3 @@
 # A-SKD on spatial maps alone, as in table 3.
-_base_ = './arcface_ir50-cbam_casia-24px.py'
-_base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(
-        type='DistillationHook',
-        teacher='configs/recognition/arcface_ir50-cbam_casia.py',
-        checkpoint='work_dirs/arcface_ir50-cbam_casia/epoch_20.pth',
-        losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', channel=None, weight=5.0)),
-    ),
-]
+_base_ = './arcface_ir50-cbam_casia-24px_askd.py'
+_base_.custom_hooks[-1].losses = dict(loss_attention=dict(type='AttentionSimilarityLoss', channel=None, weight=5.0))

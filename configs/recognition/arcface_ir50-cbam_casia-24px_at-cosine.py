@@ -1,12 +1,3 @@
 # AT* of table 3: the maps of AT under the cosine distance.
-_base_ = './arcface_ir50-cbam_casia-24px.py'
-_base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(
-        type='DistillationHook',
-        teacher='configs/recognition/arcface_ir50-cbam_casia.py',
-        checkpoint='work_dirs/arcface_ir50-cbam_casia/epoch_20.pth',
-        losses=dict(loss_attention=dict(type='AttentionTransferLoss', distance='cosine', weight=5.0)),
-    ),
-]
+_base_ = './arcface_ir50-cbam_casia-24px_askd.py'
+_base_.custom_hooks[-1].losses = dict(loss_attention=dict(type='AttentionTransferLoss', distance='cosine', weight=5.0))
