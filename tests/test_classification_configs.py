@@ -18,8 +18,8 @@ METHODS = {
     '_askd': dict(loss_attention=ASKD),
     '_askd-kd': dict(loss_logit=KD, loss_attention=ASKD),
 }
-EXPERIMENTS = [(f'resnet18-cbam_{data}', method) for data in ('imagenet', 'cifar10') for method in METHODS]
-EXPERIMENTS += [('resnet50-cbam_imagenet', method) for method in ('', '_kd', '_askd-kd')]
+NETWORKS = 'resnet18-cbam_imagenet', 'resnet50-cbam_imagenet', 'resnet18-cbam_cifar10'
+EXPERIMENTS = [(network, method) for network in NETWORKS for method in METHODS]
 
 
 def load(name):

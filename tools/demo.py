@@ -63,15 +63,19 @@ def outline(image: np.ndarray, boxes: np.ndarray, faces: np.ndarray, zoom: int) 
 
 def submission_job(test) -> Job:
     """Write the detections of a tested student beside its metrics."""
-    folder = test.work_dir / 'submission'
+    folder, metrics = test.work_dir / 'submission', test.work_dir / 'submission.json'
     command = [str(test.work_dir.with_suffix('.py')), str(test.training.checkpoint), '--work-dir', str(test.work_dir)]
+
+    def is_done():  # the metrics are written last
+        return metrics.is_file() and metrics.stat().st_mtime >= test.training.checkpoint.stat().st_mtime
+
     return Job(
         label=f'detect with {test.row.method}',
-        command=python(ROOT / 'tools/test.py', *command, '--submission-dir', str(folder)),
+        command=python(ROOT / 'tools/test.py', *command, '--submission-dir', str(folder), '--out', str(metrics)),
         log=test.work_dir / 'submission.log',
         steps=1,
-        is_done=folder.is_dir,
-        steps_done=lambda: int(folder.is_dir()),
+        is_done=is_done,
+        steps_done=lambda: int(is_done()),
     )
 
 
@@ -80,7 +84,8 @@ def main():
     tests = [next((test for test in plan.tests if test.row.method == method), None) for method in STUDENTS]
     if not all(test and test.is_done() for test in tests):
         return
-    run_jobs([submission_job(test) for test in tests])
+    if failures := run_jobs([submission_job(test) for test in tests]):
+        sys.exit(f'no picture was drawn: {next(iter(failures.values()))}')
     picture = plan.work_dir / 'demo.png'
     draw(tests[0].cfg, [test.work_dir / 'submission' for test in tests], picture)
     print(f'The picture: {picture} (green: on a face, red: beside)')

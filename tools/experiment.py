@@ -6,6 +6,7 @@ a run that fails stops only those that need it: the same command, called again, 
 
 import argparse
 import fcntl
+import os
 import platform
 import shlex
 import sys
@@ -97,12 +98,15 @@ def locked(folder: Path) -> Iterator[None]:
             raise ValueError(
                 f'another experiment runs in {folder}; wait for it, or choose another --work-dir'
             ) from None
+        # Whatever runs here keeps the lock, also when this process is killed before it.
+        os.set_inheritable(lock.fileno(), True)
         yield
 
 
 def make_jobs(plan: Plan, args: argparse.Namespace) -> list[Job]:
     """The commands that train and test, teachers first."""
     launch = dict(launcher=args.launcher, gpus=args.gpus)
+    processes = args.gpus if args.launcher == 'pytorch' else 1
     jobs = {}
     for training in plan.trainings.values():
         config = training.work_dir.with_suffix('.py')
@@ -116,6 +120,7 @@ def make_jobs(plan: Plan, args: argparse.Namespace) -> list[Job]:
             is_done=training.checkpoint.is_file,
             steps_done=training.epochs_done,
             needs=[jobs[training.teacher]] if training.teacher else [],
+            processes=processes,
         )
     for test in plan.tests:
         config = test.work_dir.with_suffix('.py')
@@ -129,6 +134,7 @@ def make_jobs(plan: Plan, args: argparse.Namespace) -> list[Job]:
             is_done=test.is_done,
             steps_done=lambda test=test: int(test.is_done()),
             needs=[jobs[test.training]],
+            processes=processes,
         )
     return list(jobs.values())
 
@@ -144,7 +150,7 @@ def print_plan(plan: Plan, args: argparse.Namespace) -> None:
             try:
                 known[training.name] = seconds_of(training.cfg)
             except Exception as error:  # whatever a config or missing data leads to
-                known[training.name] = str(error).splitlines()[0]
+                known[training.name] = (str(error).strip() or type(error).__name__).splitlines()[0]
         cost = known.get(training.name, 0)
         state = 'finished'
         if left and isinstance(cost, str):
@@ -158,23 +164,23 @@ def print_plan(plan: Plan, args: argparse.Namespace) -> None:
     share = args.jobs * (args.gpus if args.launcher != 'none' else 1)
     print(
         f'\nTrainings take about {timedelta(seconds=round(total))} on this machine one after the other in one process, '
-        f'by a few steps of each just now, without validation and tests. You asked for {share} at a time.'
+        f'by a few steps of each just now, without loading, validation and tests. You asked for {share} at a time.'
     )
 
 
 def gpu_names() -> list[str]:
     """The GPUs that jobs may share, as CUDA_VISIBLE_DEVICES calls them."""
-    return [str(i) for i in range(torch.cuda.device_count())]
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES', '')
+    return visible.split(',') if visible else [str(i) for i in range(torch.cuda.device_count())]
 
 
 def machine() -> str:
     """What the figures were measured on."""
     if torch.cuda.is_available():
         return f'{torch.cuda.device_count()} x {torch.cuda.get_device_name()}'
-    names = [
-        line.split(':')[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if 'model name' in line
-    ]
-    return f'{len(names)} x {names[0] if names else platform.machine()}, no GPU'
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+    name = next((line.split(':')[1].strip() for line in lines if 'model name' in line), platform.machine())
+    return f'{os.cpu_count()} x {name}, no GPU'
 
 
 def main(arguments=None) -> Plan:
@@ -218,6 +224,8 @@ def run(arguments=None, command=main):
         return command(arguments)
     except KeyboardInterrupt:
         sys.exit('\nInterrupted. The same command goes on where this one stopped.')
+    except KeyError as error:  # MMEngine's, when --cfg-options name what a config lacks
+        sys.exit(f"error: {error.args[0]}; settings of some rows alone are those rows' options in the table")
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')
 

@@ -84,12 +84,12 @@ def parse_args(arguments=None):
     return args
 
 
-def literal(text: str):
-    """A value as Python writes it, or else text."""
+def read_choices(text: str) -> list:
+    """Values between commas: as Python writes them, or where they are not, as text."""
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(f'[{text}]')
     except (SyntaxError, ValueError):
-        return text
+        return [value for value in text.split(',') if value]
 
 
 def read_space(entries: list[str], cfg: Config) -> dict[str, BaseDistribution]:
@@ -105,7 +105,7 @@ def read_space(entries: list[str], cfg: Config) -> dict[str, BaseDistribution]:
         name = lambda_of(cfg) if name == 'lambda' else name
         try:
             if kind == 'choice':
-                distribution = CategoricalDistribution([literal(value) for value in values.split(',') if value])
+                distribution = CategoricalDistribution(read_choices(values))
             else:
                 low, high = map(int if kind == 'int' else float, values.split(':'))
                 if not (math.isfinite(low) and low < high < math.inf):
@@ -156,7 +156,8 @@ def hold_out(cfg: Config, fraction: float, seed: int, pairs: int) -> None:
     by, evaluator, _ = TASKS[task]
     whole = cfg.train_dataloader.dataset
     split = dict(type='held_out_split', fraction=fraction, seed=seed, by=by)
-    tested = dict(whole, pipeline=cfg.test_dataloader.dataset.pipeline)
+    # The validation's pipeline, since what is tested may be small by itself, as TinyFace is.
+    tested = dict(whole, pipeline=cfg.val_dataloader.dataset.pipeline)
     pairs = pairs if task == 'recognition' else 0
     cfg.test_dataloader.dataset = dict(split, part='held_out', pairs=pairs, dataset=tested)
     cfg.train_dataloader.dataset = dict(split, part='rest', dataset=whole)

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-_PR_SET_PDEATHSIG = 1
+_LIBC, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 
 
 @dataclass(eq=False)
@@ -28,6 +28,7 @@ class Job:
         is_done: Whether its result is there.
         steps_done: How much of it is there.
         needs: Jobs that must be done before.
+        processes: How many it starts on this machine, to share its processors.
     """
 
     label: str
@@ -37,17 +38,19 @@ class Job:
     is_done: Callable[[], bool]
     steps_done: Callable[[], int]
     needs: list['Job'] = field(default_factory=list)
+    processes: int = 1
 
 
 def _die_with_parent():
     """Called in a child before its program starts: a killed parent leaves nobody who trains on unseen."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _environment(slot: int, slots: int, gpus: Sequence[str]) -> dict[str, str]:
+def _environment(slot: int, slots: int, gpus: Sequence[str], processes: int) -> dict[str, str]:
     """The share of the machine's processors and GPUs that belongs to one of the jobs that run at a time."""
     environment = dict(os.environ)
-    environment.setdefault('OMP_NUM_THREADS', str(max(len(os.sched_getaffinity(0)) // slots, 1)))
+    environment.setdefault('OMP_NUM_THREADS', str(max(len(os.sched_getaffinity(0)) // (slots * processes), 1)))
+    environment.setdefault('MASTER_PORT', str(29500 + slot))  # of srun; jobs may share a node
     if gpus and slots > 1:
         share = max(len(gpus) // slots, 1)
         mine = [gpus[i % len(gpus)] for i in range(slot * share, (slot + 1) * share)]
@@ -101,15 +104,20 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
                         slot = min(set(range(slots)) - {slot for _, slot, _ in running.values()})
                         job.log.parent.mkdir(parents=True, exist_ok=True)
                         console.print(f'start:  {job.label}', markup=False, highlight=False)
-                        with job.log.open('ab') as log:
-                            process = subprocess.Popen(
-                                job.command,
-                                stdout=log,
-                                stderr=subprocess.STDOUT,
-                                stdin=subprocess.DEVNULL,
-                                env=_environment(slot, slots, gpus),
-                                preexec_fn=_die_with_parent,
-                            )
+                        try:
+                            with job.log.open('ab') as log:
+                                process = subprocess.Popen(
+                                    job.command,
+                                    stdout=log,
+                                    stderr=subprocess.STDOUT,
+                                    stdin=subprocess.DEVNULL,
+                                    env=_environment(slot, slots, gpus, job.processes),
+                                    preexec_fn=_die_with_parent,
+                                    close_fds=False,  # the lock of the work directory lives as long as they do
+                                )
+                        except OSError as error:
+                            fail(job, str(error))
+                            continue
                         running[process] = job, slot, time.time()
                         bars[job] = progress.add_task(job.label, total=job.steps, completed=job.steps_done())
                 time.sleep(poll_seconds)
@@ -142,7 +150,8 @@ def python(tool: Path, *arguments: str, launcher: str = 'none', gpus: int = 1) -
     Args:
         tool: The script.
         *arguments: Its arguments.
-        launcher: 'none', 'pytorch' (torchrun on this machine) or 'slurm' (srun; more of its options in SRUN_ARGS).
+        launcher: 'none', 'pytorch' (torchrun on this machine) or 'slurm' (srun; more of its options in SRUN_ARGS, the
+            size of a node in GPUS_PER_NODE, 8 by default).
         gpus: Processes with a GPU each.
     """
     if launcher == 'none':
@@ -151,5 +160,7 @@ def python(tool: Path, *arguments: str, launcher: str = 'none', gpus: int = 1) -
         start = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={gpus}']
         return [*start, str(tool), *arguments, '--launcher', 'pytorch']
     options = os.environ.get('SRUN_ARGS', '').split()
-    start = ['srun', f'--ntasks={gpus}', f'--gres=gpu:{gpus}', '--kill-on-bad-exit=1', *options]
+    per_node = min(gpus, int(os.environ.get('GPUS_PER_NODE', 8)))
+    start = ['srun', f'--ntasks={gpus}', f'--ntasks-per-node={per_node}', f'--gres=gpu:{per_node}']
+    start += ['--kill-on-bad-exit=1', *options]
     return [*start, sys.executable, '-u', str(tool), *arguments, '--launcher', 'slurm']

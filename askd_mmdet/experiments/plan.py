@@ -170,7 +170,7 @@ class Plan:
         wanted = {method.lower() for method in methods or known}
         self.table = table
         self.rows = [row for row in table.rows if row.method.lower() in wanted]
-        self.seeds = seeds
+        self.seeds = seeds = list(dict.fromkeys(seeds))
         self.work_dir = work_dir
         self.root = root
         self.data = data

@@ -57,7 +57,7 @@ def summarise(plan: Plan) -> list[tuple[Row, list[Figure | None]]]:
     """The figures of every row, in the order of the table's columns; None where no seed has one."""
     found = [[{} for _ in plan.table.columns] for _ in plan.rows]
     for test in plan.tests:
-        if test.metrics.is_file():
+        if test.is_done():
             metrics = json.loads(test.metrics.read_text())
             for cell, key in zip(found[plan.rows.index(test.row)], plan.table.columns.values()):
                 if key in metrics:
@@ -87,7 +87,9 @@ def _markdown(plan: Plan, summary) -> str:
             if figure is None:
                 cells += ['', '']
             else:
-                cells.append(f'{figure.mean:.2f}' + (f' ± {figure.std:.2f}' if figure.std is not None else ''))
+                spread = f' ± {figure.std:.2f}' if figure.std is not None else ''
+                few = f' ({len(figure.values)} of {len(plan.seeds)})' if len(figure.values) < len(plan.seeds) else ''
+                cells.append(f'{figure.mean:.2f}{spread}{few}')
                 interval = f' ± {figure.interval:.2f}' if figure.interval is not None else ''
                 cells.append('' if figure.difference is None else f'{figure.difference:+.2f}{interval}')
             if with_paper:
@@ -96,7 +98,7 @@ def _markdown(plan: Plan, summary) -> str:
     seeds = ', '.join(map(str, plan.seeds))
     note = (
         f'Seeds {seeds}: mean ± standard deviation, difference to {plan.table.base.lower()} of the same resolution ± '
-        'half its 95 % confidence interval (paired by seed).'
+        'half its 95 % confidence interval (paired by seed); in brackets, of how many seeds where some are missing.'
         if len(plan.seeds) > 1
         else f'Seed {seeds}, difference to {plan.table.base.lower()} of the same resolution; one seed has no spread.'
     )

@@ -80,12 +80,30 @@ def test_a_command_that_leaves_no_result_has_failed_and_one_that_is_done_is_not_
 
 def test_processors_and_gpus_are_shared(tmp_path, monkeypatch):
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    show = 'print(os.environ["OMP_NUM_THREADS"], os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True); time.sleep(0.5)'
+    monkeypatch.delenv('MASTER_PORT', raising=False)
+    names = ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'MASTER_PORT')
+    show = f'print(*map(os.environ.get, {names}), flush=True); time.sleep(0.5)'
     jobs = [job(tmp_path, f'job{i}', show) for i in range(2)]
     assert run(jobs, slots=2, gpus=['0', '1', '2', '3']) == {}
     said = [each.log.read_text().split() for each in jobs]
     share = str(max(len(os.sched_getaffinity(0)) // 2, 1))
-    assert said == [[share, '0,1'], [share, '2,3']]
+    assert said == [[share, '0,1', '29500'], [share, '2,3', '29501']]
+
+
+def test_a_command_that_does_not_exist_stops_no_other(tmp_path):
+    missing = job(tmp_path, 'missing')
+    missing.command = [str(tmp_path / 'srun')]
+    good = job(tmp_path, 'good')
+    failures = run([missing, good])
+    assert list(failures) == [missing] and 'No such file' in failures[missing] and good.is_done()
+
+
+def test_the_gpus_are_those_that_the_user_may_see(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    from experiment import gpu_names
+
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2,5')
+    assert gpu_names() == ['2', '5']
 
 
 def test_a_killed_parent_leaves_nobody_running(tmp_path):
@@ -121,4 +139,9 @@ def test_commands_of_the_launchers():
     torchrun = python('t.py', 'a', launcher='pytorch', gpus=4)
     assert '--nproc-per-node=4' in torchrun and torchrun[-4:] == ['t.py', 'a', '--launcher', 'pytorch']
     srun = python('t.py', 'a', launcher='slurm', gpus=8)
-    assert srun[0] == 'srun' and '--ntasks=8' in srun and srun[-4:] == ['t.py', 'a', '--launcher', 'slurm']
+    assert (
+        srun[0] == 'srun'
+        and '--ntasks=8' in srun
+        and '--gres=gpu:8' in srun
+        and srun[-4:] == ['t.py', 'a', '--launcher', 'slurm']
+    )

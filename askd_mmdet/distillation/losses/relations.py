@@ -6,6 +6,9 @@ from torch.nn import functional as F
 
 from askd_mmdet.distillation.losses.base import comparable
 
+# Nearer, relative to the squares of both lengths, is rounding, whose gradient would be noise over zero.
+_NEAR = 1e-12
+
 
 def pair_distances(embeddings: Tensor) -> Tensor:
     """Euclidean distances of all pairs, (N, C) -> (N, N); coincident points get the gradient 0.
@@ -16,7 +19,13 @@ def pair_distances(embeddings: Tensor) -> Tensor:
         tensor([[0., 5.],
                 [5., 0.]])
     """
-    return torch.cdist(embeddings, embeddings, compute_mode='donot_use_mm_for_euclid_dist')
+    embeddings, dtype = embeddings.double(), embeddings.dtype
+    embeddings = embeddings - embeddings.mean(0)  # inner products cancel, and N x N x C differences would fill a GPU
+    products = embeddings @ embeddings.T
+    sums = products.diagonal() + products.diagonal()[:, None]
+    squares = sums - 2 * products
+    apart = squares > _NEAR * sums
+    return (apart * torch.where(apart, squares, 1).sqrt()).to(dtype)
 
 
 def relative_distances(embeddings: Tensor) -> Tensor:
@@ -50,7 +59,7 @@ def triplet_cosines(products: Tensor, corners: slice) -> Tensor:
     squares = products.diagonal()
     to_corner, corner = products[corners], squares[corners, None]
     lengths = squares - 2 * to_corner + corner
-    apart = lengths > 1e-12 * (squares + corner)  # nearer is rounding, whose gradient would be noise over zero
+    apart = lengths > _NEAR * (squares + corner)
     inverse = apart / torch.where(apart, lengths, 1).sqrt()
     cosines = products - to_corner[:, None] - to_corner[..., None] + corner[..., None]
     return cosines * inverse[:, None] * inverse[..., None]
