@@ -269,6 +269,7 @@ class TinyFaceDataset(FaceDataset):
 
     Args:
         data_root: Folder of the three folders.
+        ann_file: Not used; other face data sets have one.
         **kwargs: See MMEngine's BaseDataset.
 
     Raises:
@@ -276,8 +277,8 @@ class TinyFaceDataset(FaceDataset):
         ValueError: For a file name without a label.
     """
 
-    def __init__(self, data_root: str, **kwargs):
-        super().__init__(data_root=data_root, test_mode=True, **kwargs)
+    def __init__(self, data_root: str, ann_file: str = '', **kwargs):
+        super().__init__(ann_file, data_root=data_root, test_mode=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """img_path of every picture."""

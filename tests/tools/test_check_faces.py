@@ -17,6 +17,8 @@ def check(root, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(root / 'tools'))
     from check_faces import main
 
+    capsys.readouterr()  # what libraries print when they are first imported
+
     def run(*arguments):
         status = main([*map(str, arguments), '--workers', '0'])
         return status, [line.strip() for line in capsys.readouterr().out.splitlines()]
