@@ -55,8 +55,8 @@ class FaceEmbedder:
         for step in steps:
             if step.type == 'LowResolution' and not degrade:
                 step.update(ratio=1, size=None)
-        self.model = build_model(cfg)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
+            self.model = build_model(cfg)
             self.pipeline = Compose(steps)
         load_weights(self.model, checkpoint)
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')

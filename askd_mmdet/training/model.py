@@ -6,7 +6,7 @@ from torch import nn
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """Build a config's model in its own scope, as the Runner does.
+    """Build a config's model, in its own scope where it names one, as the Runner does.
 
     MMPretrain's configs have `data_preprocessor` beside the model; without it a model would see pixels as they are.
     """
