@@ -6,7 +6,7 @@ python := $(VENV)/bin/python
 .PHONY: help install demo demo-recognition test lint benchmark
 help:
 	@echo 'make demo       install, then train and compare teacher, LR base and A-SKD on toy data (15 minutes, 2 cores)'
-	@echo 'make demo-recognition   the same for face recognition (15 minutes)'
+	@echo 'make demo-recognition   the same for face recognition'
 	@echo 'make test       install, then run all tests'
 	@echo 'make install    only make the environment $(VENV)'
 	@echo 'make lint       check the style'

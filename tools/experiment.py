@@ -224,8 +224,6 @@ def run(arguments=None, command=main):
         return command(arguments)
     except KeyboardInterrupt:
         sys.exit('\nInterrupted. The same command goes on where this one stopped.')
-    except KeyError as error:  # MMEngine's, when --cfg-options name what a config lacks
-        sys.exit(f"error: {error.args[0]}; settings of some rows alone are those rows' options in the table")
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'error: {error}')
 

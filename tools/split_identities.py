@@ -6,7 +6,6 @@ person and of two. FaceFolderDataset and PairListDataset read them.
 
 import argparse
 import shutil
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from rich.progress import track
 
 from askd_mmdet.recognition.datasets import PICTURES
 from askd_mmdet.training.files import replace_text
+from askd_mmdet.training.held_out import draw_pairs
 
 
 def parse_args():
@@ -38,24 +38,6 @@ def parse_args():
     return parser, args
 
 
-def pairs_of_one(groups: list[list[Path]], count: int, rng: np.random.Generator) -> list[tuple[Path, Path]]:
-    """So many pairs of pictures of one person each, or all where there are fewer."""
-    pairs = [pair for group in groups for pair in combinations(group, 2)]
-    return [pairs[i] for i in rng.permutation(len(pairs))[:count]]
-
-
-def pairs_of_two(groups: list[list[Path]], count: int, rng: np.random.Generator) -> list[tuple[Path, Path]]:
-    """So many pairs of pictures of two persons each, or all where there are fewer; drawn without listing them all."""
-    files = [path for group in groups for path in group]
-    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    total = (len(files) ** 2 - sum(len(group) ** 2 for group in groups)) // 2
-    pairs = {}
-    while len(pairs) < min(count, total):
-        first, second = np.sort(rng.integers(len(files), size=(2, count)), axis=0)
-        pairs.update(dict.fromkeys((a, b) for a, b in zip(first, second) if owner[a] != owner[b]))
-    return [(files[a], files[b]) for a, b in list(pairs)[:count]]
-
-
 def main():
     parser, args = parse_args()
     pictures = {
@@ -68,13 +50,14 @@ def main():
         parser.error(f'{args.source} has {len(pictures)} identities; hold out 2 to {len(pictures) - 1} of them')
     rng = np.random.default_rng(args.seed)
     held_out = sorted(rng.choice(sorted(pictures), args.held_out, replace=False).tolist())
-    groups = [pictures[name] for name in held_out]
+    candidates = [path for name in held_out for path in pictures[name]]
+    owners = np.repeat(np.arange(len(held_out)), [len(pictures[name]) for name in held_out])
     pairs = []
-    for draw, kind in ((pairs_of_one, 'one person'), (pairs_of_two, 'two persons')):
-        drawn = draw(groups, args.pairs // 2, rng)
+    for same, kind in ((True, 'one person'), (False, 'two persons')):
+        drawn = draw_pairs(owners, same, args.pairs // 2, rng)
         if len(drawn) < args.pairs // 2:
             parser.error(f'the held-out identities have {len(drawn)} pairs of {kind}')
-        pairs.append(drawn)
+        pairs.append([(candidates[i], candidates[j]) for i, j in drawn])
 
     for name, files in track(pictures.items(), 'copying'):
         folder = args.dest / ('verify' if name in held_out else 'train') / name

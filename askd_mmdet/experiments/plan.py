@@ -213,7 +213,13 @@ class Plan:
         if self.table.toy:
             settings = transplant(self._read(self.table.toy), settings, self._read(self.table.hr))
         cfg = Config(copy.deepcopy(settings))
-        cfg.merge_from_dict(copy.deepcopy(self.table.options | options | self.options))
+        try:
+            cfg.merge_from_dict(copy.deepcopy(self.table.options | options | self.options))
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f'{config} cannot take these options ({error}); settings that only some rows have are options of '
+                'those rows in the table'
+            ) from error
         cfg.randomness.seed = seed
         if self.adapt:
             self.adapt(cfg)

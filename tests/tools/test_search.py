@@ -156,7 +156,7 @@ def call(search, monkeypatch, config, data, tmp_path, capsys):
     monkeypatch.setattr(search.Search, 'draw', lambda *args: None)
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **settings: (text, True))
 
-    def call(*args, work_dir='work', config=config):
+    def call(*args, work_dir='runs', config=config):
         from experiment import run
 
         arguments = map(str, [config, *options(data, tmp_path / work_dir, *args)])
@@ -201,7 +201,7 @@ def test_a_trial_that_fails_is_noted_and_stops_no_other(call, tmp_path):
     call.made_up.broken = 'train student/trial1'
     rows = call('--trials', 3)
     assert [row['state'] for row in rows] == ['finished', 'failed', 'finished']
-    assert rows[1]['accuracy/top1'] == '' and read(tmp_path / 'work/student')[1][-1][::2] == ['1', 'failed']
+    assert rows[1]['accuracy/top1'] == '' and read(tmp_path / 'runs/student')[1][-1][::2] == ['1', 'failed']
     call.made_up.broken = ''
     assert call('--trials', 3) == rows and not call.made_up.ran
 
@@ -233,9 +233,9 @@ def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, sear
     call.made_up.broken = 'train student/trial2'
     rows = call('--trials', 6, '--space', *space)
     assert list(rows[0]) == ['number', 'state', *names, 'accuracy/top1']
-    text = (tmp_path / 'work/student/search.md').read_text()
-    assert capsys.readouterr().out.endswith(f'\n{text}\nIn {tmp_path}/work/student/: search.md, .csv and .png.\n')
-    order = [cells[0] for cells in read(tmp_path / 'work/student')[1]]
+    text = (tmp_path / 'runs/student/search.md').read_text()
+    assert capsys.readouterr().out.endswith(f'\n{text}\nIn {tmp_path}/runs/student/: search.md, .csv and .png.\n')
+    order = [cells[0] for cells in read(tmp_path / 'runs/student')[1]]
     finished = [row for row in rows if row['accuracy/top1']]
     assert order == [row['number'] for row in sorted(finished, key=lambda row: -float(row['accuracy/top1']))] + ['2']
 
@@ -245,10 +245,10 @@ def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, sear
     parsed = parser.parse_args(line).cfg_options
     best = next(row for row in rows if row['number'] == order[0])
     assert {name: str(value) for name, value in parsed.items()} == {name: best[name] for name in names}
-    trained = Config.fromfile(tmp_path / f'work/student/trial{order[0]}/seed0.py')
+    trained = Config.fromfile(tmp_path / f'runs/student/trial{order[0]}/seed0.py')
     assert trained.optim_wrapper.optimizer.nesterov is (best[names[1]] == 'True')
     assert trained.auto_scale_lr.base_batch_size == int(best[names[2]]) in (2, 3, 4)
-    teacher = Config.fromfile(tmp_path / 'work/resnet18-cbam_toy/seed0.py')
+    teacher = Config.fromfile(tmp_path / 'runs/resnet18-cbam_toy/seed0.py')
     assert teacher.auto_scale_lr.base_batch_size == 16  # the search is for the student
 
 
@@ -297,7 +297,7 @@ def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(search, tm
 )
 def test_what_cannot_be_searched_is_told_in_a_sentence(call, tmp_path, args, message):
     assert message in call.error(*args)
-    assert not call.made_up.ran and not (tmp_path / 'work/student').exists()
+    assert not call.made_up.ran and not (tmp_path / 'runs/student').exists()
 
 
 def test_a_search_is_of_one_config_with_one_space(call, data, tmp_path):
@@ -307,8 +307,8 @@ def test_a_search_is_of_one_config_with_one_space(call, data, tmp_path):
     assert 'is no folder' in call.error('--data', tmp_path / 'nowhere')  # of which the last one counts
     call('--trials', 1)
     for other in (['--space', 'lambda=log:1:10'], ['--held-out', '0.3']):
-        assert f'{tmp_path}/work/student holds a run with other settings' in call.error(*other)
-    with (tmp_path / 'work/.lock').open('w') as lock:
+        assert f'{tmp_path}/runs/student holds a run with other settings' in call.error(*other)
+    with (tmp_path / 'runs/.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert 'another experiment runs in' in call.error('--trials', 2)
 

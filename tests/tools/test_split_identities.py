@@ -59,28 +59,3 @@ def test_what_cannot_be_split_is_named(people, tmp_path, change, message):
     done = call('split_identities.py', settings['source'], settings['dest'], *options)
     assert done.returncode == 2 and re.search(re.escape(message), done.stderr), done.stderr
     assert not (tmp_path / 'out').exists()
-
-
-def test_thousands_of_pictures_are_split_at_once(tmp_path):
-    """Three million pairs of two persons, of which the tool may not make a list: that took 16 s and 850 MB."""
-    (tmp_path / 'one.pgm').write_bytes(b'P5 1 1 255 x')
-    for person in range(51):
-        folder = tmp_path / 'people' / f'p{person:02d}'
-        folder.mkdir(parents=True)
-        for i in range(50):
-            (folder / f'{i}.pgm').hardlink_to(tmp_path / 'one.pgm')
-    script = f"""
-import resource, sys
-sys.path.insert(0, {str(ROOT / 'tools')!r})
-import numpy as np
-from pathlib import Path
-from split_identities import pairs_of_two
-groups = [sorted(folder.iterdir()) for folder in sorted(Path({str(tmp_path / 'people')!r}).iterdir())]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pairs = pairs_of_two(groups, 3000, np.random.default_rng(0))
-print(len(set(pairs)), all(a.parent != b.parent for a, b in pairs))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-    done = subprocess.run([sys.executable, '-c', script], cwd=ROOT, capture_output=True, text=True)
-    *_, count, distinct, kilobytes = done.stdout.split()
-    assert (count, distinct) == ('3000', 'True') and int(kilobytes) < 50_000, done.stderr

@@ -1,5 +1,6 @@
 """Two parts of every kind of training set on real files, and pairs against a list of all."""
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -206,3 +207,15 @@ def test_one_identity_or_a_wrapper_cannot_be_divided(tmp_path):
         pytest.raises(ValueError, match='RepeatDataset has no parts'),
     ):
         DATASETS.build(dict(type='held_out_split', part='rest', dataset=wrapped))
+
+
+def test_pairs_are_drawn_without_a_list_of_all():
+    """A hundred thousand pictures have five billion pairs of two identities."""
+    owners = np.repeat(np.arange(2000), 50)
+    tracemalloc.start()
+    for same in (True, False):
+        pairs = draw_pairs(owners, same, 3000, np.random.default_rng(0))
+        assert len({tuple(pair) for pair in pairs.tolist()}) == 3000
+        assert ((owners[pairs[:, 0]] == owners[pairs[:, 1]]) == same).all()
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
