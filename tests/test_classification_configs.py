@@ -5,8 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from askd_mmdet.attention import CBAM
-from tests.test_recognition_configs import types
-from tests.toy_run import ROOT
+from tests.toy_run import ROOT, types
 
 KD = dict(type='LogitLoss', tap='head.fc', weight=1.0)
 ASKD = dict(type='AttentionSimilarityLoss', weight=5.0)

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmengine.structures import InstanceData
 
 from askd_mmdet.attention import CBAM
-from tests.toy_run import ASKD, BASE, HR, ROOT
+from tests.toy_run import ASKD, BASE, HR, ROOT, types
 
 VARIANTS = ('bn', 'gn-dcn')
 EXPERIMENTS = [(v, s) for v in VARIANTS for s in ('', '-16x', '-16x_askd', '-32x', '-32x_askd')]
@@ -111,14 +111,6 @@ def test_the_learning_rate_restarts_every_30_epochs_after_500_iterations_of_warm
 
 
 def test_the_toy_runs_the_same_classes_as_the_real_experiments():
-    def types(value):
-        if isinstance(value, dict):
-            yield from ([value['type']] if 'type' in value else [])
-            value = list(value.values())
-        if isinstance(value, (list, tuple)):
-            for item in value:
-                yield from types(item)
-
     for toy, setting in ((HR, ''), (BASE, '-16x'), (ASKD, '-16x_askd')):
         cfg, real = Config.fromfile(ROOT / f'configs/toy/{toy}.py'), load('bn', setting)
         for part in ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator', 'custom_hooks', 'train_cfg'):

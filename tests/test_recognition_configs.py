@@ -7,7 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 
 from askd_mmdet.attention import CBAM
-from tests.toy_run import ROOT
+from tests.toy_run import ROOT, types
 
 TEACHER = 'arcface_ir50-cbam_casia'
 ROWS = {'2x': 2, '4x': 4, '8x': 8, '24px': None}
@@ -114,15 +114,6 @@ def test_the_rate_falls_at_epochs_6_11_15_and_17():
         scheduler.step()
     expected = [0.1 / 10 ** sum(epoch >= m for m in (6, 11, 15, 17)) for epoch in range(20)]
     assert rates == pytest.approx(expected)
-
-
-def types(value):
-    if isinstance(value, dict):
-        yield from ([value['type']] if 'type' in value else [])
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from types(item)
 
 
 @pytest.mark.parametrize('suffix', ['', '-4x', '-4x_askd'])

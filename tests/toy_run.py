@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import RUNNERS
 
 ROOT = Path(__file__).resolve().parents[1]
 HR, BASE, ASKD = (f'tinaface_r50-bn-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
@@ -40,3 +42,31 @@ def toy_config(name, data, work_dir, teacher=None, **options):
 def distillation(cfg):
     """The config of the distillation hook."""
     return next(hook for hook in cfg.custom_hooks if hook.type == 'DistillationHook')
+
+
+class Losses(Hook):
+    """Keeps what every training step logs, by name."""
+
+    def __init__(self):
+        self.steps = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.steps.append({name: value.item() for name, value in outputs.items()})
+
+
+def train(cfg):
+    """Train a config; returns its runner and the losses of every step."""
+    runner, losses = RUNNERS.build(cfg), Losses()
+    runner.register_hook(losses)
+    runner.train()
+    return runner, losses.steps
+
+
+def types(value):
+    """Every component's type in a config, in order."""
+    if isinstance(value, dict):
+        yield from ([value['type']] if 'type' in value else [])
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from types(item)

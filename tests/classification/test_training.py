@@ -3,13 +3,12 @@
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
 from askd_mmdet.toy import make_picture_classes
 from askd_mmdet.training import read_checkpoint
 from tests.classification.test_class_datasets import write_batches
-from tests.toy_run import ROOT, distillation
+from tests.toy_run import ROOT, distillation, train
 
 METHODS = {
     'kd': ['loss_logit'],
@@ -50,21 +49,6 @@ def toy_config(data, work_dir, ratio=1, method=None, teacher=None, **options):
         hr = str(ROOT / 'configs/toy/resnet18-cbam_toy.py')
         cfg.custom_hooks.append(dict(distillation(real), teacher=hr, checkpoint=str(teacher)))
     return shrink(cfg, data, work_dir, **options)
-
-
-class Losses(Hook):
-    def __init__(self):
-        self.steps = []
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.steps.append({name: value.item() for name, value in outputs.items()})
-
-
-def train(cfg):
-    runner, losses = RUNNERS.build(cfg), Losses()
-    runner.register_hook(losses)
-    runner.train()
-    return runner, losses.steps
 
 
 @pytest.fixture(scope='module')

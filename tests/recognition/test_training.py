@@ -3,12 +3,11 @@
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
 from askd_mmdet.training import read_checkpoint
 from tests.test_recognition_configs import METHODS, TEACHER
-from tests.toy_run import ROOT, distillation
+from tests.toy_run import ROOT, distillation, train
 
 HR, BASE, ASKD = (f'arcface_ir18-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
 
@@ -33,21 +32,6 @@ def teacher(toy_faces, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('recognizer')
     RUNNERS.build(toy_config(HR, toy_faces, work_dir)).train()
     return work_dir / 'epoch_1.pth'
-
-
-class Losses(Hook):
-    def __init__(self):
-        self.steps = []
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.steps.append({name: value.item() for name, value in outputs.items()})
-
-
-def train(cfg):
-    runner, losses = RUNNERS.build(cfg), Losses()
-    runner.register_hook(losses)
-    runner.train()
-    return runner, losses.steps
 
 
 @pytest.mark.parametrize('method', METHODS)
