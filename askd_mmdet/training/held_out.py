@@ -35,7 +35,7 @@ def draw_held_out(groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def draw_pairs(owners: np.ndarray, same: bool, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Different pairs of pictures at random, without a list of all of them.
+    """Different pairs of pictures at random, every pair as likely as another, without a list of all of them.
 
     Args:
         owners: The identity of every picture, (N,).
@@ -59,10 +59,9 @@ def draw_pairs(owners: np.ndarray, same: bool, count: int, rng: np.random.Genera
     else:
         start, choices, gap, gap_size = np.zeros_like(first), len(order) - size, first, size
     count = min(count, choices.sum() // 2)
-    usable = np.flatnonzero(choices)
     pairs = {}
     while len(pairs) < count:
-        one = rng.choice(usable, count)
+        one = rng.choice(len(order), count, p=choices / choices.sum())
         other = start[one] + rng.integers(choices[one])
         other += gap_size[one] * (other >= gap[one])
         pairs.update(dict.fromkeys(map(tuple, np.sort(order[[one, other]], axis=0).T.tolist())))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.registry import DATASETS, DefaultScope
+from scipy.stats import chisquare
 
 import askd_mmdet.classification
 import askd_mmdet.detection
@@ -219,3 +220,13 @@ def test_pairs_are_drawn_without_a_list_of_all():
         assert ((owners[pairs[:, 0]] == owners[pairs[:, 1]]) == same).all()
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize('same', [True, False])
+def test_every_pair_is_as_likely_as_another(same):
+    """However many pictures its identities have: here 2, 3 and 6."""
+    owners, rng = np.repeat([5, 1, 3], [2, 3, 6]), np.random.default_rng(0)
+    drawn = [tuple(draw_pairs(owners, same, 1, rng)[0]) for _ in range(6000)]
+    counts = np.unique(drawn, axis=0, return_counts=True)[1]
+    assert len(counts) == (1 + 3 + 15 if same else 6 + 12 + 18)
+    assert chisquare(counts).pvalue > 0.001
