@@ -22,8 +22,9 @@ demo: install
 demo-recognition: install
 	@PYTHONWARNINGS=ignore $(python) tools/experiment.py demo-recognition
 
+# The tests of a file share what they train, so a file stays in one process; these have a thread each.
 test: install lint
-	@$(python) -m pytest
+	@OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: install
 	@$(python) -m ruff check . && $(python) -m ruff format --check .
