@@ -17,10 +17,10 @@ $(VENV)/.installed: tools/install.sh pyproject.toml $(wildcard requirements/*.tx
 	@tools/install.sh
 
 demo: install
-	@PYTHONWARNINGS=ignore $(python) tools/demo.py
+	@PYTHONWARNINGS=ignore $(python) -m askd_mmdet demo
 
 demo-recognition: install
-	@PYTHONWARNINGS=ignore $(python) tools/experiment.py demo-recognition
+	@PYTHONWARNINGS=ignore $(python) -m askd_mmdet table demo-recognition
 
 # The tests of a file share what they train, so a file stays in one process; these have a thread each.
 test: install lint

@@ -42,7 +42,7 @@ def test_an_experiment_differs_from_its_hr_in_resolution_and_distillation_only(h
     if method:
         hook = cfg.custom_hooks.pop()
         assert hook.losses == METHODS[method]
-        assert hook.teacher == f'configs/classification/{hr}.py'
+        assert hook.teacher == f'askd_mmdet::classification/{hr}.py'
         assert hook.checkpoint == f'work_dirs/{hr}/epoch_{cfg.train_cfg.max_epochs}.pth'
     assert cfg.to_dict() == original.to_dict()
 

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmengine.structures import InstanceData
 
 from askd_mmdet.attention import CBAM
+from askd_mmdet.training.config import find_config
 from tests.toy_run import ASKD, BASE, HR, ROOT, types
 
 VARIANTS = ('bn', 'gn-dcn')
@@ -45,8 +46,8 @@ def test_an_experiment_differs_from_its_hr_in_ratio_and_distillation_only(varian
     if distilled:
         hook = cfg.custom_hooks.pop()
         assert hook.losses == dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0))
-        assert hook.teacher == f'configs/detection/tinaface_r50-{variant}-cbam_widerface.py'
-        assert (ROOT / hook.teacher).is_file()
+        assert hook.teacher == f'askd_mmdet::detection/tinaface_r50-{variant}-cbam_widerface.py'
+        assert find_config(hook.teacher).is_file()
         assert hook.checkpoint == f'work_dirs/tinaface_r50-{variant}-cbam_widerface/epoch_630.pth'
         assert hook.checkpoint.endswith(f'epoch_{cfg.train_cfg.max_epochs}.pth')
     assert cfg.to_dict() == hr.to_dict()

@@ -239,7 +239,7 @@ def test_base_and_student_differ_from_the_teacher_in_ratio_and_distillation_only
     student.train_dataloader.dataset.pipeline[-1].keep_hr = False
     (hook,) = student.pop('custom_hooks')
     assert student.to_dict() == base.to_dict()
-    assert ROOT / hook.teacher == EXAMPLES / f'{hr}.py'
+    assert hook.teacher == f'askd_mmdet::examples/{hr}.py'
     assert hook.checkpoint == f'work_dirs/{hr}/epoch_{teacher.train_cfg.max_epochs}.pth'
     for split in ('train', 'val', 'test'):
         step = base[f'{split}_dataloader'].dataset.pipeline[-1]

@@ -1,6 +1,7 @@
 """Who may import whom."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ TASKS = {'detection': 'mmdet', 'recognition': 'mmpretrain', 'classification': 'm
 # What a room may import beside the standard library, and which rooms it may know.
 CORE_LIBRARIES = {'torch', 'numpy', 'cv2', 'mmengine', 'mmcv'}
 TOY_LIBRARIES = {'numpy', 'cv2', 'scipy', 'rich', 'skimage'}
-EXPERIMENT_LIBRARIES = {'torch', 'numpy', 'scipy', 'mmengine', 'rich'}
+EXPERIMENT_LIBRARIES = {'torch', 'numpy', 'scipy', 'mmengine', 'rich', 'matplotlib', 'optuna'}
 
 
 def imports(path):
@@ -42,7 +43,7 @@ def found(room):
 
 
 def test_every_room_is_known_to_this_test():
-    assert set(rooms()) <= {*CORE, *TASKS, 'toy', 'experiments', 'analysis'}
+    assert set(rooms()) <= {*CORE, *TASKS, 'toy', 'experiments', 'analysis', 'commands'}
     assert set(rooms()) >= CORE
 
 
@@ -54,15 +55,34 @@ def test_a_room_imports_what_it_may(room):
         foreign = {name for name in libraries if name in third_party()} - CORE_LIBRARIES
         assert not foreign and known <= CORE
     elif room in TASKS:
-        assert frameworks <= {TASKS[room]} and known <= CORE
+        assert frameworks <= {TASKS[room]} and known <= {*CORE, 'core'}
     elif room == 'toy':
         assert {name for name in libraries if name in third_party()} <= TOY_LIBRARIES and not known
     elif room == 'experiments':
-        assert {name for name in libraries if name in third_party()} <= EXPERIMENT_LIBRARIES and known <= CORE
+        assert {name for name in libraries if name in third_party()} <= EXPERIMENT_LIBRARIES
+        assert known <= {*CORE, 'version'}
+
+
+@pytest.mark.parametrize('path', sorted((PACKAGE / 'commands').glob('*.py')), ids=lambda path: path.stem)
+def test_a_command_imports_nothing_heavy_before_it_runs_and_no_other_command(path):
+    tree = ast.parse(path.read_text())
+    top = ast.unparse([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))])
+    names = {name for line in top.splitlines() for name in line.split()[1].split(',')}
+    assert {name for name in names if name.split('.')[0] not in sys.stdlib_module_names} <= {'askd_mmdet.arguments'}
+    assert not [name for name in imports(path) if name.startswith('askd_mmdet.commands')]
+
+
+def test_no_file_changes_where_python_looks_for_modules():
+    files = [path for folder in ('askd_mmdet', 'tools', 'benchmarks') for path in (ROOT / folder).rglob('*.py')]
+    assert len(files) > 50
+    for path in files:
+        attributes = [
+            ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
+        ]
+        assert not [name for name in attributes if name.startswith('sys.path')], path
 
 
 def third_party():
-    import sys
     from importlib.metadata import packages_distributions
 
     return set(packages_distributions()) - set(sys.stdlib_module_names)

@@ -1,12 +1,16 @@
 """The toy experiments, shrunk until a run takes a second."""
 
+import sys
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
+from askd_mmdet.training.config import load_config
+from askd_mmdet.training.launch import distillation_of as distillation
+
 ROOT = Path(__file__).resolve().parents[1]
+COMMAND = [sys.executable, '-m', 'askd_mmdet']
 HR, BASE, ASKD = (f'tinaface_r50-bn-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
 
 
@@ -30,18 +34,13 @@ def toy_options(data, **options):
 
 def toy_config(name, data, work_dir, teacher=None, **options):
     """A toy config on a small data set; `teacher` is the checkpoint to distil from."""
-    cfg = Config.fromfile(ROOT / f'configs/toy/{name}.py')
+    cfg = load_config(f'askd_mmdet::toy/{name}.py')
     cfg.merge_from_dict(toy_options(data, **options))
     cfg.train_dataloader.dataset.pipeline[-1].transforms[3].scale = (64, 64)
     cfg.work_dir = str(work_dir)
     if teacher:
-        distillation(cfg).update(teacher=str(ROOT / f'configs/toy/{HR}.py'), checkpoint=str(teacher))
+        distillation(cfg).checkpoint = str(teacher)
     return cfg
-
-
-def distillation(cfg):
-    """The config of the distillation hook."""
-    return next(hook for hook in cfg.custom_hooks if hook.type == 'DistillationHook')
 
 
 class Losses(Hook):

@@ -1,5 +1,6 @@
 """TinaFace and WIDER FACE for MMDetection (sec. 6.2)."""
 
+import askd_mmdet.core  # noqa: F401, which a config of this task needs as well
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
 from askd_mmdet.detection.square_crop import SquareCrop

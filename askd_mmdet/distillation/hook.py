@@ -12,6 +12,7 @@ from torch import nn
 from askd_mmdet.distillation.taps import Taps
 from askd_mmdet.distillation.teacher import Teacher
 from askd_mmdet.training.checkpoint import load_weights
+from askd_mmdet.training.config import load_config
 from askd_mmdet.training.model import build_model
 from askd_mmdet.training.seed import preserved_random_state
 
@@ -27,7 +28,8 @@ class DistillationHook(Hook):
     plain one bit for bit.
 
     Args:
-        teacher: Config file, or dict, with the teacher's `model` (and `data_preprocessor`, `default_scope`).
+        teacher: The teacher's config: `askd_mmdet::...`, a file (relative to the config that names it, or to the
+            working directory), or a dict with its `model` (and `data_preprocessor`, `default_scope`).
         checkpoint: The teacher's weights; every key and shape must fit.
         losses: A :class:`DistillationLoss` config for each name under which it is logged. A name contains 'loss',
             since MMEngine back-propagates no other.
@@ -69,7 +71,7 @@ class DistillationHook(Hook):
         self.student_taps = Taps(student, patterns, 'student')
         self.counts = None
         with preserved_random_state():
-            self.teacher = Teacher(self._build_teacher(), patterns, self.dtype)
+            self.teacher = Teacher(self._build_teacher(runner.cfg.filename), patterns, self.dtype)
         if self.student_taps.matched != self.teacher.matched:
             raise ValueError(
                 f'the taps match {self.student_taps.matched} modules of the student but {self.teacher.matched} of '
@@ -78,10 +80,19 @@ class DistillationHook(Hook):
         student.register_forward_pre_hook(self._before_forward, with_kwargs=True)
         student.register_forward_hook(self._after_forward, with_kwargs=True)
 
-    def _build_teacher(self) -> nn.Module:
-        cfg = Config.fromfile(self.teacher_cfg) if isinstance(self.teacher_cfg, str) else Config(self.teacher_cfg)
+    def _build_teacher(self, student_config: str | None) -> nn.Module:
+        named = isinstance(self.teacher_cfg, str)
+        cfg = load_config(self.teacher_cfg, beside=student_config) if named else Config(self.teacher_cfg)
         teacher = build_model(cfg)
-        load_weights(teacher, self.checkpoint)
+        try:
+            load_weights(teacher, self.checkpoint)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'the teacher has no weights at {self.checkpoint}: train it first, by '
+                f'"askd train {self.teacher_cfg if named else "<its config>"}", or name others by --teacher'
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"the teacher's weights do not serve: {error}") from error
         return teacher.to(get_device())
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS, DefaultScope
 
-from askd_mmdet.experiments.plan import distillation_of
+from askd_mmdet.training.launch import distillation_of
 
 
 def _now() -> float:

@@ -144,23 +144,23 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
     return failures
 
 
-def python(tool: Path, *arguments: str, launcher: str = 'none', gpus: int = 1) -> list[str]:
-    """The command that runs one of the tools, in one process or in as many as there are GPUs for it.
+def askd(command: str, *arguments: str, launcher: str = 'none', gpus: int = 1) -> list[str]:
+    """The command line that runs one of our commands, in one process or in as many as there are GPUs for it.
 
     Args:
-        tool: The script.
+        command: 'train' or 'test'.
         *arguments: Its arguments.
         launcher: 'none', 'pytorch' (torchrun on this machine) or 'slurm' (srun; more of its options in SRUN_ARGS, the
             size of a node in GPUS_PER_NODE, 8 by default).
         gpus: Processes with a GPU each.
     """
+    module = ['-m', 'askd_mmdet', command, *arguments]
     if launcher == 'none':
-        return [sys.executable, str(tool), *arguments]
+        return [sys.executable, *module]
+    module += ['--launcher', launcher]
     if launcher == 'pytorch':
-        start = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={gpus}']
-        return [*start, str(tool), *arguments, '--launcher', 'pytorch']
+        return [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={gpus}', *module]
     options = os.environ.get('SRUN_ARGS', '').split()
     per_node = min(gpus, int(os.environ.get('GPUS_PER_NODE', 8)))
     start = ['srun', f'--ntasks={gpus}', f'--ntasks-per-node={per_node}', f'--gres=gpu:{per_node}']
-    start += ['--kill-on-bad-exit=1', *options]
-    return [*start, sys.executable, '-u', str(tool), *arguments, '--launcher', 'slurm']
+    return [*start, '--kill-on-bad-exit=1', *options, sys.executable, '-u', *module]

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from askd_mmdet.training.config import CONFIGS, DATA, find_config, load_config, moved
+from askd_mmdet.training.launch import distillation_of
+
 
 @dataclass(frozen=True)
 class Row:
@@ -15,7 +18,7 @@ class Row:
     Args:
         resolution: As the table writes it, '4x'.
         method: As the table writes it, 'A-SKD'.
-        config: The experiment's config file.
+        config: The experiment's config: a shipped one, `askd_mmdet::...`, or a path relative to the table's definition.
         trained: Config file of the network that is tested, where it is another one: the HR teacher on LR pictures.
         options: Settings of this row alone, by dotted name; they also need a name.
         name: Of the folder of its runs; the config's by default.
@@ -37,6 +40,7 @@ class Table:
 
     Args:
         name: Of the definition file.
+        path: The definition file.
         title: A sentence above the table.
         columns: Metric of the tests for each title of a column.
         rows: See :class:`Row`.
@@ -55,6 +59,7 @@ class Table:
     title: str
     columns: dict[str, str]
     rows: tuple[Row, ...]
+    path: Path | None = None
     factor: float = 1.0
     base: str = 'Base'
     tests: dict[str, dict] = field(default_factory=lambda: {'test': {}})
@@ -62,6 +67,11 @@ class Table:
     toy: str | None = None
     hr: str | None = None
     data: str | None = None
+
+    @classmethod
+    def named(cls, name: str) -> 'Table':
+        """The shipped table of that name, or the definition in that file, see :meth:`read`."""
+        return cls.read(name if Path(name).suffix == '.py' else CONFIGS / f'tables/{name}.py')
 
     @classmethod
     def read(cls, path: str | Path) -> 'Table':
@@ -80,7 +90,7 @@ class Table:
             rows = tuple(Row(**row) for row in entries.pop('rows'))
             if 'toy' in entries:  # whose figures say nothing beside the paper's
                 rows = tuple(replace(row, paper=()) for row in rows)
-            table = cls(name=path.stem, rows=rows, **entries)
+            table = cls(name=path.stem, path=path, rows=rows, **entries)
         except (KeyError, TypeError) as error:
             raise ValueError(f'{path} does not define a table: {error}') from error
         for row in rows:
@@ -143,7 +153,6 @@ class Plan:
         table: The table.
         seeds: Every network is trained once from each of them; students learn from the teacher of their own seed.
         work_dir: The runs are in `<work_dir>/<name>/seed<seed>`. Tables share them, so that a teacher is trained once.
-        root: The folder that the configs' names are relative to.
         methods: Only these rows, by method; all by default.
         data: Stands in for the folder `data` in all paths of the configs.
         options: Settings of all runs, by dotted name.
@@ -158,9 +167,8 @@ class Plan:
         table: Table,
         seeds: list[int],
         work_dir: Path,
-        root: Path,
         methods: list[str] | None = None,
-        data: str = 'data',
+        data: str | None = None,
         options: dict | None = None,
         adapt: Callable[[Config], None] | None = None,
     ):
@@ -172,8 +180,7 @@ class Plan:
         self.rows = [row for row in table.rows if row.method.lower() in wanted]
         self.seeds = seeds = list(dict.fromkeys(seeds))
         self.work_dir = work_dir
-        self.root = root
-        self.data = data
+        self.data = data or DATA
         self.options = options or {}
         self.adapt = adapt
         self._files: dict[str, dict] = {}
@@ -196,7 +203,8 @@ class Plan:
             cfg = self._configure(config, options, seed)
             teacher = None
             if hook := distillation_of(cfg):
-                teacher = self._training(hook.teacher, {}, seed)
+                beside = find_config(config, self.table.path)
+                teacher = self._training(str(find_config(hook.teacher, beside)), {}, seed)
                 parts = ('model', 'default_scope', 'data_preprocessor')
                 hook.teacher = {part: teacher.cfg[part] for part in parts if part in teacher.cfg}
                 hook.checkpoint = str(teacher.checkpoint)
@@ -205,7 +213,7 @@ class Plan:
 
     def _read(self, config: str) -> dict:
         if config not in self._files:
-            self._files[config] = Config.fromfile(self.root / config).to_dict()
+            self._files[config] = load_config(config, self.table.path).to_dict()
         return self._files[config]
 
     def _configure(self, config: str, options: dict, seed: int) -> Config:
@@ -223,12 +231,7 @@ class Plan:
         cfg.randomness.seed = seed
         if self.adapt:
             self.adapt(cfg)
-        return Config(_moved(cfg.to_dict(), self.data))
-
-
-def distillation_of(cfg: Config) -> dict | None:
-    """The config of a student's distillation hook."""
-    return next((hook for hook in cfg.get('custom_hooks', ()) if hook['type'] == 'DistillationHook'), None)
+        return Config(moved(cfg.to_dict(), self.data))
 
 
 def transplant(target, changed, original):
@@ -258,14 +261,3 @@ def transplant(target, changed, original):
         if changed[:shared] == original and len(target) == shared:
             return [*target, *changed[shared:]]
     return copy.deepcopy(changed)
-
-
-def _moved(value, data: str):
-    """The same settings with every path below `data/` in another folder."""
-    if isinstance(value, dict):
-        return {key: _moved(item, data) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_moved(item, data) for item in value)
-    if isinstance(value, str) and value.startswith('data/'):
-        return str(Path(data, value.removeprefix('data/'))) + '/' * value.endswith('/')
-    return value

@@ -4,12 +4,14 @@ import os
 import re
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import barrier, master_only
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
 
 from askd_mmdet.training.checkpoint import check_weights, use_safe_loading, weights_of
+from askd_mmdet.training.config import settle
 
 
 @RUNNERS.register_module()
@@ -19,6 +21,11 @@ class SafeRunner(Runner):
     Checkpoints are read as data only, must fit the model exactly, and appear on the disk complete or not at all.
     `--resume` without a file takes the newest complete checkpoint of the work directory.
     """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'SafeRunner':
+        """Build it from a config, :func:`settle`d."""
+        return super().from_cfg(settle(cfg))
 
     def __init__(self, *args, **kwargs):
         use_safe_loading()

@@ -5,7 +5,7 @@ custom_hooks = [
     *_base_.custom_hooks,
     dict(
         type='DistillationHook',
-        teacher='configs/classification/resnet18-cbam_cifar10.py',
+        teacher='askd_mmdet::classification/resnet18-cbam_cifar10.py',
         checkpoint='work_dirs/resnet18-cbam_cifar10/epoch_4.pth',
         losses=dict(loss_logit=dict(type='LogitLoss', tap='head.fc', weight=1.0)),
     ),

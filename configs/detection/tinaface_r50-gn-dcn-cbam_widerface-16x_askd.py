@@ -5,7 +5,7 @@ custom_hooks = [
     *_base_.custom_hooks,
     dict(
         type='DistillationHook',
-        teacher='configs/detection/tinaface_r50-gn-dcn-cbam_widerface.py',
+        teacher='askd_mmdet::detection/tinaface_r50-gn-dcn-cbam_widerface.py',
         checkpoint='work_dirs/tinaface_r50-gn-dcn-cbam_widerface/epoch_630.pth',
         losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
     ),

@@ -4,7 +4,7 @@ _base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
     dict(
         type='DistillationHook',
-        teacher='configs/examples/faster-rcnn_r50-cbam_coco.py',
+        teacher='askd_mmdet::examples/faster-rcnn_r50-cbam_coco.py',
         checkpoint='work_dirs/faster-rcnn_r50-cbam_coco/epoch_12.pth',
         losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
     ),

@@ -4,7 +4,7 @@ _base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
     dict(
         type='DistillationHook',
-        teacher='configs/examples/resnet18_imagenet.py',
+        teacher='askd_mmdet::examples/resnet18_imagenet.py',
         checkpoint='work_dirs/resnet18_imagenet/epoch_100.pth',
         losses=dict(
             loss_features=dict(type='FeatureSimilarityLoss', tap='backbone.layer?', weight=5.0),

@@ -5,7 +5,7 @@ _base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
     dict(
         type='DistillationHook',
-        teacher='configs/examples/seresnet50_imagenet.py',
+        teacher='askd_mmdet::examples/seresnet50_imagenet.py',
         checkpoint='work_dirs/seresnet50_imagenet/epoch_140.pth',
         losses=dict(
             loss_attention=dict(

@@ -1,7 +1,7 @@
 # Which maps, and which lambda: A-SKD alone on CIFAR-10 at 4x.
 title = 'CIFAR-10 at 4x: A-SKD by kind of maps and lambda, accuracy'
 columns = {'ACC (%)': 'accuracy/top1'}
-_lr = 'configs/classification/resnet18-cbam_cifar10-4x'
+_lr = 'askd_mmdet::classification/resnet18-cbam_cifar10-4x'
 _loss = 'custom_hooks.4.losses.loss_attention'
 rows = [
     dict(resolution='4x', method='Base', config=f'{_lr}.py'),

@@ -1,13 +1,13 @@
 # The methods of table 4, and A-SKD alone on both kinds of maps, on CIFAR-10 at 4x: a stand-in for two cores.
 title = 'CIFAR-10 at 4x (32x32 from 8x8), ResNet-18-CBAM of a quarter width: accuracy'
 columns = {'ACC (%)': 'accuracy/top1'}
-_lr = 'configs/classification/resnet18-cbam_cifar10-4x'
+_lr = 'askd_mmdet::classification/resnet18-cbam_cifar10-4x'
 rows = [
-    dict(resolution='1x', method='HR teacher', config='configs/classification/resnet18-cbam_cifar10.py'),
+    dict(resolution='1x', method='HR teacher', config='askd_mmdet::classification/resnet18-cbam_cifar10.py'),
     dict(
         resolution='4x',
         method='HR teacher',
-        trained='configs/classification/resnet18-cbam_cifar10.py',
+        trained='askd_mmdet::classification/resnet18-cbam_cifar10.py',
         config=f'{_lr}.py',
     ),
     dict(resolution='4x', method='Base', config=f'{_lr}.py'),

@@ -8,8 +8,8 @@ columns = {
 }
 factor = 100
 data = 'faces'
-_hr = 'configs/toy/arcface_ir18-cbam_toy.py'
-_lr = 'configs/toy/arcface_ir18-cbam_toy-4x.py'
+_hr = 'askd_mmdet::toy/arcface_ir18-cbam_toy.py'
+_lr = 'askd_mmdet::toy/arcface_ir18-cbam_toy-4x.py'
 options = {'train_cfg.val_begin': 1000}  # tested at the end alone
 tests = dict(
     verification={},
@@ -23,5 +23,5 @@ rows = [
     dict(resolution='1x', method='HR teacher', config=_hr),
     dict(resolution='4x', method='HR teacher', config=_lr, trained=_hr),
     dict(resolution='4x', method='Base', config=_lr),
-    dict(resolution='4x', method='A-SKD', config='configs/toy/arcface_ir18-cbam_toy-4x_askd.py'),
+    dict(resolution='4x', method='A-SKD', config='askd_mmdet::toy/arcface_ir18-cbam_toy-4x_askd.py'),
 ]

@@ -2,7 +2,7 @@
 title = 'Table 1: face verification on AgeDB-30, IR-50-CBAM trained on CASIA-WebFace'
 columns = {'Ver-ACC (%)': 'verification/accuracy'}
 factor = 100
-hr = 'configs/recognition/arcface_ir50-cbam_casia.py'
+hr = 'askd_mmdet::recognition/arcface_ir50-cbam_casia.py'
 _methods = {
     'Base': '',
     'F-KD': '_fkd',

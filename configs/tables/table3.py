@@ -3,7 +3,7 @@ title = 'Table 3: AT and A-SKD on AgeDB-30 at 8x, IR-50-CBAM trained on CASIA-We
 columns = {'Ver-ACC (%)': 'verification/accuracy'}
 factor = 100
 base = 'AT'
-hr = 'configs/recognition/arcface_ir50-cbam_casia.py'
+hr = 'askd_mmdet::recognition/arcface_ir50-cbam_casia.py'
 rows = [
     dict(resolution='8x', method=method, config=hr.replace('.py', f'-8x_{ending}.py'), paper=(figure,))
     for method, ending, figure in (

@@ -1,7 +1,7 @@
 # Classification of ImageNet at 4x; as in the paper, the methods come with logit distillation.
 title = 'Table 4: classification of ImageNet, ResNet-18-CBAM'
 columns = {'ACC (%)': 'accuracy/top1'}
-hr = 'configs/classification/resnet18-cbam_imagenet.py'
+hr = 'askd_mmdet::classification/resnet18-cbam_imagenet.py'
 rows = [
     dict(resolution='1x', method='Base', config=hr, paper=(70.13,)),
     dict(resolution='4x', method='Base', config=hr.replace('.py', '-4x.py'), paper=(65.34,)),

@@ -1,6 +1,6 @@
 # Face detection on WIDER FACE by the stronger variant: group norm and deformable convolutions.
 _base_ = './table5.py'
 title = 'Table 5: face detection on WIDER FACE, TinaFace-R50-CBAM with group norm and deformable convolutions'
-hr = 'configs/detection/tinaface_r50-gn-dcn-cbam_widerface.py'
+hr = 'askd_mmdet::detection/tinaface_r50-gn-dcn-cbam_widerface.py'
 for _row in _base_.rows:
     _row.config = _row.config.replace('r50-bn', 'r50-gn-dcn')

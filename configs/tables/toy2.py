@@ -1,6 +1,6 @@
 # Table 2 on toy faces: the same rows, each as different from the toy's HR network as the real one is from its own.
 _base_ = './table2.py'
 title = 'Table 2 on toy faces: a test of the command, no result'
-toy = 'configs/toy/arcface_ir18-cbam_toy.py'
+toy = 'askd_mmdet::toy/arcface_ir18-cbam_toy.py'
 data = 'faces'
 options = {'train_cfg.val_begin': 1000, 'test_dataloader.dataset.data_root': 'data/toy_faces/'}

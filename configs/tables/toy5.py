@@ -4,7 +4,7 @@ columns = {f'{subset} (%)': f'wider_face/{subset.lower()}' for subset in ('Easy'
 factor = 100
 data = 'wider_face'
 options = {'train_cfg.val_begin': 1000}  # tested at the end alone
-_hr = 'configs/toy/tinaface_r50-bn-cbam_toy.py'
+_hr = 'askd_mmdet::toy/tinaface_r50-bn-cbam_toy.py'
 rows = [
     dict(resolution='1x', method='HR teacher', config=_hr),
     *(

@@ -5,7 +5,7 @@ custom_hooks = [
     *_base_.custom_hooks,
     dict(
         type='DistillationHook',
-        teacher='configs/toy/arcface_ir18-cbam_toy.py',
+        teacher='askd_mmdet::toy/arcface_ir18-cbam_toy.py',
         checkpoint='work_dirs/arcface_ir18-cbam_toy/epoch_8.pth',
         losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
     ),

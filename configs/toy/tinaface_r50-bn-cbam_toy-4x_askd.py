@@ -5,7 +5,7 @@ custom_hooks = [
     *_base_.custom_hooks,
     dict(
         type='DistillationHook',
-        teacher='configs/toy/tinaface_r50-bn-cbam_toy.py',
+        teacher='askd_mmdet::toy/tinaface_r50-bn-cbam_toy.py',
         checkpoint='work_dirs/tinaface_r50-bn-cbam_toy/epoch_20.pth',
         losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
     ),

@@ -111,8 +111,7 @@ def test_cifar_trains_and_distils_from_its_batches(tmp_path, monkeypatch, method
     _, steps = train(hr)
     assert len(steps) == 2
     cfg = Config.fromfile(ROOT / f'configs/classification/resnet18-cbam_cifar10-4x_{method}.py')
-    teacher = str(ROOT / distillation(cfg).teacher)
-    distillation(cfg).update(teacher=teacher, checkpoint=str(tmp_path / 'hr/epoch_1.pth'))
+    distillation(cfg).checkpoint = str(tmp_path / 'hr/epoch_1.pth')
     _, steps = train(shrink(cfg, tmp_path, tmp_path / 'student', **{'train_cfg.val_begin': 1}))
     for step in steps:
         assert all(0 < step[name] < 1000 for name in METHODS[method])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from askd_mmdet.experiments import Plan, Table
-from askd_mmdet.experiments.plan import distillation_of, transplant
+from askd_mmdet.experiments.plan import transplant
+from askd_mmdet.training.launch import distillation_of
 from tests.toy_run import ROOT
 
 TABLES = sorted(path.stem for path in (ROOT / 'configs/tables').glob('*.py'))
@@ -20,11 +21,11 @@ SETTINGS = st.recursive(
 
 
 def read(name):
-    return Table.read(ROOT / f'configs/tables/{name}.py')
+    return Table.named(name)
 
 
 def plan(name, tmp_path, seeds=(0,), **settings):
-    return Plan(read(name), list(seeds), tmp_path, ROOT, **settings)
+    return Plan(read(name), list(seeds), tmp_path, **settings)
 
 
 @given(SETTINGS, SETTINGS)

@@ -10,7 +10,6 @@ from scipy import stats
 
 from askd_mmdet.experiments import Plan, Table, save_results, summarise
 from askd_mmdet.experiments.results import paired_difference
-from tests.toy_run import ROOT
 
 SEEDS = [0, 1, 2, 7]
 
@@ -18,7 +17,7 @@ SEEDS = [0, 1, 2, 7]
 @pytest.fixture
 def plan(tmp_path):
     """Table 4 with made-up metrics, of which one row lacks two seeds and one all."""
-    plan = Plan(Table.read(ROOT / 'configs/tables/table4.py'), SEEDS, tmp_path, ROOT)
+    plan = Plan(Table.named('table4'), SEEDS, tmp_path)
     rng = np.random.default_rng(0)
     for test in plan.tests:
         lacks = {'RKD+KD': (1, 2), 'KD': SEEDS}.get(test.row.method, ())
@@ -97,7 +96,7 @@ def test_figures_of_an_older_checkpoint_are_left_out(plan):
 
 
 def test_one_seed_claims_no_spread(tmp_path):
-    plan = Plan(Table.read(ROOT / 'configs/tables/table4.py'), [0], tmp_path, ROOT, methods=['Base'])
+    plan = Plan(Table.named('table4'), [0], tmp_path, methods=['Base'])
     for test, value in zip(plan.tests, (70.0, 60.0)):
         test.work_dir.mkdir(parents=True)
         test.training.checkpoint.touch()

@@ -1,24 +1,14 @@
-"""Table 5 in small: HR teacher, LR base and A-SKD student are trained, tested, tabulated and drawn.
+"""A sheet of validation pictures: HR, LR, and what two students find in LR."""
 
-It is `tools/experiment.py demo` and a picture, and takes the same options. The toy data are made of real faces that
-ship with scikit-image; two cores take about 15 minutes. Interrupted, it goes on where it stopped when called again.
-"""
-
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-from experiment import ROOT, run
 from mmengine.config import Config
 
 from askd_mmdet.degradation import low_resolution
 from askd_mmdet.detection.submission import read_detections
 from askd_mmdet.detection.wider_face_dataset import read_annotations
-from askd_mmdet.experiments import Job, run_jobs
-from askd_mmdet.experiments.jobs import python
-
-STUDENTS = ('Base', 'A-SKD')
 
 
 def draw(cfg: Config, submissions: list[Path], path: Path, count: int = 6, zoom: int = 2) -> None:
@@ -59,37 +49,3 @@ def outline(image: np.ndarray, boxes: np.ndarray, faces: np.ndarray, zoom: int) 
         corners = np.round(zoom * np.array([[x, y], [x + w, y + h]])).astype(int).tolist()
         cv2.rectangle(image, *corners, (0, 220, 0) if hit else (0, 0, 230), 1, cv2.LINE_AA)
     return image
-
-
-def submission_job(test) -> Job:
-    """Write the detections of a tested student beside its metrics."""
-    folder, metrics = test.work_dir / 'submission', test.work_dir / 'submission.json'
-    command = [str(test.work_dir.with_suffix('.py')), str(test.training.checkpoint), '--work-dir', str(test.work_dir)]
-
-    def is_done():  # the metrics are written last
-        return metrics.is_file() and metrics.stat().st_mtime >= test.training.checkpoint.stat().st_mtime
-
-    return Job(
-        label=f'detect with {test.row.method}',
-        command=python(ROOT / 'tools/test.py', *command, '--submission-dir', str(folder), '--out', str(metrics)),
-        log=test.work_dir / 'submission.log',
-        steps=1,
-        is_done=is_done,
-        steps_done=lambda: int(is_done()),
-    )
-
-
-def main():
-    plan = run(['demo', *sys.argv[1:]])
-    tests = [next((test for test in plan.tests if test.row.method == method), None) for method in STUDENTS]
-    if not all(test and test.is_done() for test in tests):
-        return
-    if failures := run_jobs([submission_job(test) for test in tests]):
-        sys.exit(f'no picture was drawn: {next(iter(failures.values()))}')
-    picture = plan.work_dir / 'demo.png'
-    draw(tests[0].cfg, [test.work_dir / 'submission' for test in tests], picture)
-    print(f'The picture: {picture} (green: on a face, red: beside)')
-
-
-if __name__ == '__main__':
-    main()

@@ -1,28 +1,27 @@
-"""tools/experiment.py and demo.py as users call them: killed, resumed, with a run that fails, on every kind of toy."""
+"""`askd table` and `askd demo` as users call them: killed, resumed, with a run that fails, on every kind of toy."""
 
 import fcntl
 import json
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import cv2
 import pytest
 
 from askd_mmdet.toy import make_picture_classes
-from tests.toy_run import ROOT, toy_options
+from tests.toy_run import COMMAND, toy_options
 
 SMALL = ['train_cfg.max_epochs=2', *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test'))]
 
 
-def command(*args, tool='experiment.py'):
-    return [sys.executable, ROOT / 'tools' / tool, *map(str, args)]
+def command(*args, name='table'):
+    return [*COMMAND, name, *map(str, args)]
 
 
-def call(*args, tool='experiment.py'):
-    return subprocess.run(command(*args, tool=tool), cwd=ROOT, capture_output=True, text=True, timeout=400)
+def call(*args, name='table'):
+    return subprocess.run(command(*args, name=name), capture_output=True, text=True, timeout=400)
 
 
 def rows(text):
@@ -40,7 +39,7 @@ def data(tmp_path_factory):
 def test_a_killed_experiment_goes_on_and_a_broken_run_stops_no_other(data, tmp_path):
     args = ['toy4', '--data', data, '--work-dir', tmp_path, '--methods', 'Base', 'A-SKD+KD', '--cfg-options', *SMALL]
     runs = tmp_path / 'resnet18-cbam_toy'
-    process = subprocess.Popen(command(*args), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.time() + 200
     while not (runs / 'resnet18-cbam_imagenet/seed0/epoch_1.pth').exists() and time.time() < deadline:
         time.sleep(0.02)
@@ -86,10 +85,18 @@ def test_a_killed_experiment_goes_on_and_a_broken_run_stops_no_other(data, tmp_p
     assert 'Traceback' not in other.stderr
 
 
-def test_a_dry_run_says_what_would_be_done_and_how_long_it_would_take(data, tmp_path):
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
+    args = ['toy4', '--data', tmp_path / 'data', '--work-dir', tmp_path / 'work', '--methods', 'KD', '--dry-run']
+    done = call(*args)
+    assert done.returncode == 0 and not list(tmp_path.iterdir()), done.stderr
+    lines = re.findall(r'^train (\S+), seed 0: (\d+) epochs$', done.stdout, re.MULTILINE)
+    assert lines == [(f'resnet18-cbam_toy/resnet18-cbam_imagenet{ending}', '12') for ending in ('', '-4x_kd')]
+
+
+def test_a_dry_run_estimates_how_long_it_would_take(data, tmp_path):
     work_dir = tmp_path / 'work'
     args = ['toy4', '--data', data, '--work-dir', work_dir, '--methods', 'KD', '--seeds', 0, 1, '--dry-run']
-    done = call(*args, '--cfg-options', *SMALL)
+    done = call(*args, '--estimate', '--cfg-options', *SMALL)
     assert done.returncode == 0 and not work_dir.exists(), done.stderr
     lines = re.findall(r'^train (\S+), seed (\d): 2 epochs, about 0:\d\d:\d\d$', done.stdout, re.MULTILINE)
     assert lines == [
@@ -102,7 +109,7 @@ def test_what_cannot_be_run_is_told_in_a_sentence(tmp_path):
     for args, message in (
         (['table9'], 'no table at'),
         (['table4', '--methods', 'SRGAN'], 'table4 has no method SRGAN; it has: Base'),
-        (['table4', '--jobs', '0'], '--jobs and --gpus are 1 or more'),
+        (['table4', '--jobs', '0'], 'argument --jobs: 0 is less than 1'),
     ):
         done = call(*args, '--work-dir', tmp_path)
         assert done.returncode in (1, 2) and message in done.stderr and 'Traceback' not in done.stderr
@@ -131,7 +138,7 @@ def test_the_demo_draws_what_both_students_find(toy_data, tmp_path):
     data.mkdir()
     (data / 'toy_wider_face').symlink_to(toy_data)
     args = ['--data', data, '--work-dir', tmp_path / 'work', '--jobs', 2]
-    done = call(*args, '--cfg-options', *(f'{key}={value}' for key, value in options.items()), tool='demo.py')
+    done = call(*args, '--cfg-options', *(f'{key}={value}' for key, value in options.items()), name='demo')
     assert done.returncode == 0, done.stderr
     models = [['1x', 'HR teacher'], ['4x', 'HR teacher'], ['4x', 'Base'], ['4x', 'A-SKD']]
     assert [row[:2] for row in rows(done.stdout)[1:]] == models

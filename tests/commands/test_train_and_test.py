@@ -1,24 +1,24 @@
-"""tools/train.py, test.py and the launchers as users call them."""
+"""`askd train`, `askd test` and the launchers as users call them."""
 
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import cv2
 import pytest
 
+from askd_mmdet.commands import COMMANDS
 from askd_mmdet.training import read_checkpoint
-from tests.toy_run import BASE, HR, ROOT, toy_options
+from tests.toy_run import BASE, COMMAND, HR, ROOT, toy_options
 
 
-def call(tool, *args, **settings):
+def call(command, *args, **settings):
     environment = dict(os.environ, **settings.pop('environment', {}))
     return subprocess.run(
-        [sys.executable, ROOT / 'tools' / tool, *map(str, args)],
+        [*COMMAND, command, *map(str, args)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -27,8 +27,8 @@ def call(tool, *args, **settings):
     )
 
 
-def succeed(tool, *args):
-    done = call(tool, *args)
+def succeed(command, *args):
+    done = call(command, *args)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -38,14 +38,14 @@ def options(data, **more):
     return ['--cfg-options', *(f'{key}={value}' for key, value in toy_options(data, log_level='INFO', **more).items())]
 
 
-@pytest.mark.parametrize('tool', ['train.py', 'test.py', 'experiment.py', 'eval_wider_face.py', 'check_wider_face.py'])
-def test_help_explains_every_option(tool):
-    text = succeed(tool, '--help')
+@pytest.mark.parametrize('command', sorted(COMMANDS))
+def test_help_explains_every_option(command):
+    text = succeed(command, '--help')
     options = re.findall(r'^ {2}(--[a-z-]+)', text, re.MULTILINE)
     assert options
     for option in options:
         description = text.split(f'\n  {option}')[1].split('\n  -')[0]
-        assert len(re.sub(r'\s|[A-Z_\[\]{}.]', '', description)) > 8, f'{tool} {option} is not explained'
+        assert len(re.sub(r'\s|[A-Z_\[\]{}.]', '', description)) > 8, f'{command} {option} is not explained'
 
 
 @pytest.mark.parametrize('script, usage', [('dist_train.sh', 'CONFIG GPUS'), ('slurm_test.sh', 'PARTITION JOB_NAME')])
@@ -55,21 +55,21 @@ def test_launchers_say_how_they_are_called(script, usage):
 
 
 def test_amp_without_a_gpu_is_a_clear_error():
-    done = call('train.py', f'configs/toy/{HR}.py', '--amp', environment=dict(CUDA_VISIBLE_DEVICES=''))
-    assert done.returncode == 2
+    done = call('train', f'askd_mmdet::toy/{HR}.py', '--amp', environment=dict(CUDA_VISIBLE_DEVICES=''))
+    assert done.returncode == 1
     assert '--amp needs a GPU' in done.stderr and 'Traceback' not in done.stderr
 
 
 def test_a_missing_config_is_named():
-    done = call('train.py', 'configs/nowhere.py')
+    done = call('train', 'configs/nowhere.py')
     assert done.returncode != 0 and 'no config at configs/nowhere.py' in done.stderr
 
 
 def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
     """Train with a kill in between, evaluate, and score the submission with the other tool: one number throughout."""
-    command = ['train.py', f'configs/toy/{BASE}.py', '--work-dir', tmp_path, *options(toy_data)]
+    command = ['train', f'askd_mmdet::toy/{BASE}.py', '--work-dir', tmp_path, *options(toy_data)]
     process = subprocess.Popen(
-        [sys.executable, ROOT / 'tools' / command[0], *map(str, command[1:])],
+        [*COMMAND, *map(str, command)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -86,7 +86,7 @@ def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
     assert not killed_early or 'resumed epoch: 1, iter: 4' in log
     assert read_checkpoint(tmp_path / 'epoch_2.pth')['meta']['iter'] == 8
 
-    test = ['test.py', f'configs/toy/{BASE}.py', tmp_path / 'epoch_2.pth', '--work-dir', tmp_path / 'test']
+    test = ['test', f'askd_mmdet::toy/{BASE}.py', tmp_path / 'epoch_2.pth', '--work-dir', tmp_path / 'test']
     extras = [
         '--out',
         tmp_path / 'metrics.json',
@@ -100,7 +100,7 @@ def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
     succeed(*test, *extras, *options(toy_data, **{'model.test_cfg.score_thr': 0.001}))
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     succeed(
-        'eval_wider_face.py',
+        'score',
         tmp_path / 'submission',
         '--gt',
         toy_data / 'eval_tools/ground_truth',
@@ -116,7 +116,7 @@ def test_train_is_killed_resumes_and_is_evaluated(toy_data, tmp_path):
 
 
 def test_pictures_of_detections_are_refused_for_a_recognizer(tmp_path):
-    done = call('test.py', 'configs/toy/arcface_ir18-cbam_toy.py', 'any.pth', '--show-dir', tmp_path)
+    done = call('test', 'askd_mmdet::toy/arcface_ir18-cbam_toy.py', 'any.pth', '--show-dir', tmp_path)
     assert done.returncode == 1 and done.stderr.strip().endswith('--cfg-options test_evaluator.out_dir=FOLDER')
 
 
@@ -124,7 +124,7 @@ def test_a_checkpoint_of_another_network_is_refused(toy_data, tmp_path):
     import torch
 
     torch.save(dict(state_dict={}), tmp_path / 'empty.pth')
-    done = call('test.py', f'configs/toy/{HR}.py', tmp_path / 'empty.pth', '--work-dir', tmp_path, *options(toy_data))
+    done = call('test', f'askd_mmdet::toy/{HR}.py', tmp_path / 'empty.pth', '--work-dir', tmp_path, *options(toy_data))
     assert done.returncode != 0
     assert 'empty.pth does not fit SingleStageDetector, nothing was loaded' in done.stderr
 
@@ -159,7 +159,7 @@ _base_.custom_hooks[-1].update(teacher={str(tmp_path / 'real.py')!r}, checkpoint
                 else ''
             )
         )
-        log = succeed('train.py', config)
+        log = succeed('train', config)
     assert 'loss_attention' in log
-    log = succeed('test.py', config, tmp_path / 'work-16x_askd/epoch_1.pth')
+    log = succeed('test', config, tmp_path / 'work-16x_askd/epoch_1.pth')
     assert 'wider_face/hard' in log and 'coco/bbox_mAP' in log

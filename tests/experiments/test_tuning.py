@@ -1,12 +1,12 @@
-"""tools/search.py: real trainings that are killed, and many trials whose trainings are made up."""
+"""`askd tune`: real trainings that are killed, and many trials whose trainings are made up."""
 
+import argparse
 import csv
 import fcntl
 import json
 import math
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +20,11 @@ from mmengine.registry import DATASETS, METRICS, DefaultScope
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from askd_mmdet.commands import main
+from askd_mmdet.experiments import tuning
 from askd_mmdet.toy import make_picture_classes
 from tests.recognition.formats import jpeg, write_records
-from tests.toy_run import ROOT, toy_config
+from tests.toy_run import COMMAND, ROOT, toy_config
 
 LAMBDA = 'custom_hooks.4.losses.loss_attention.weight'
 SMALL = [
@@ -50,7 +52,7 @@ _base_.train_dataloader.dataset.pipeline[-1].update(ratio=4, keep_hr=True)
 _base_.test_dataloader.dataset.pipeline[-1].ratio = 4
 hook = dict(
     type='DistillationHook',
-    teacher='configs/toy/resnet18-cbam_toy.py',
+    teacher='askd_mmdet::toy/resnet18-cbam_toy.py',
     checkpoint='none.pth',
     losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
 )
@@ -73,9 +75,9 @@ def read(folder):
 
 
 def test_a_killed_search_goes_on(config, data, tmp_path):
-    arguments = [sys.executable, ROOT / 'tools/search.py', config, *options(data, tmp_path, '--trials', 2)]
+    arguments = [*COMMAND, 'tune', config, *options(data, tmp_path, '--trials', 2)]
     arguments = list(map(str, arguments))
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = tmp_path / 'student'
     first = folder / 'trial0/seed0/epoch_1.pth'
     deadline = time.time() + 200
@@ -86,7 +88,7 @@ def test_a_killed_search_goes_on(config, data, tmp_path):
     teacher = tmp_path / 'resnet18-cbam_toy/seed0/epoch_2.pth'
     trained = teacher.stat().st_mtime
 
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert teacher.stat().st_mtime == trained and 'train resnet18-cbam_toy,' not in done.stdout
     log = (folder / 'trial0/seed0/train.log').read_text()
@@ -128,7 +130,7 @@ class MadeUp:
                 job.log.parent.mkdir(parents=True, exist_ok=True)
                 (job.log.parent / 'epoch_2.pth').touch()
             else:
-                trained = Config.fromfile(Path(job.command[3]).parent.with_suffix('.py'))
+                trained = Config.fromfile(Path(job.command[5]).parent.with_suffix('.py'))
                 weight = trained.custom_hooks[4].losses.loss_attention.weight
                 out = Path(job.command[job.command.index('--out') + 1])
                 out.parent.mkdir(parents=True, exist_ok=True)
@@ -137,31 +139,21 @@ class MadeUp:
 
 
 @pytest.fixture
-def search(monkeypatch):
-    """The tool, as a module."""
-    monkeypatch.syspath_prepend(ROOT / 'tools')
-    import search
-
-    yield search
-    for name in ('search', 'experiment'):
-        sys.modules.pop(name)
-
-
-@pytest.fixture
-def call(search, monkeypatch, config, data, tmp_path, capsys):
+def call(monkeypatch, config, data, tmp_path, capsys):
     """Calls the tool with made-up trainings."""
     made_up = MadeUp()
-    monkeypatch.setattr(search, 'run_jobs', made_up)
+    monkeypatch.setattr(tuning, 'run_jobs', made_up)
     # What takes longest: plots, and configs whose text is beautiful.
-    monkeypatch.setattr(search.Search, 'draw', lambda *args: None)
+    monkeypatch.setattr(tuning.Search, 'draw', lambda *args: None)
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **settings: (text, True))
 
     def call(*args, work_dir='runs', config=config):
-        from experiment import run
-
-        arguments = map(str, [config, *options(data, tmp_path / work_dir, *args)])
         made_up.ran.clear()
-        return read(run(list(arguments), command=search.main).folder)[0]
+        with pytest.raises(SystemExit) as end:
+            main(['tune', *map(str, [config, *options(data, tmp_path / work_dir, *args)])])
+        if end.value.code:
+            raise end.value
+        return read(tmp_path / work_dir / Path(config).stem)[0]
 
     call.made_up = made_up
     call.error = lambda *args, **settings: _error(call, capsys, *args, **settings)
@@ -227,7 +219,7 @@ def test_a_metric_that_there_is_not_is_named_and_costs_no_training(call):
     assert 'are judged by accuracy/top5' in call.error('--metric', 'accuracy/top1')
 
 
-def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, search, tmp_path, capsys):
+def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, tmp_path, capsys):
     names = [LAMBDA, 'optim_wrapper.optimizer.nesterov', 'auto_scale_lr.base_batch_size', 'param_scheduler.0.gamma']
     space = ['lambda=log:0.5:50', f'{names[1]}=choice:True,False', f'{names[2]}=int:2:4', f'{names[3]}=float:0.1:0.5']
     call.made_up.broken = 'train student/trial2'
@@ -240,7 +232,7 @@ def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, sear
     assert order == [row['number'] for row in sorted(finished, key=lambda row: -float(row['accuracy/top1']))] + ['2']
 
     line = text.splitlines()[-1].split()
-    parser = search.argparse.ArgumentParser()
+    parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     parsed = parser.parse_args(line).cfg_options
     best = next(row for row in rows if row['number'] == order[0])
@@ -252,7 +244,7 @@ def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, sear
     assert teacher.auto_scale_lr.base_batch_size == 16  # the search is for the student
 
 
-def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(search, tmp_path):
+def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(tmp_path):
     space = {
         'weight': FloatDistribution(0.1, 100, log=True),
         'maps': CategoricalDistribution(['raw', 'sigmoid', None]),
@@ -267,7 +259,7 @@ def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(search, tm
     failed = [trial(None, weight=90.0, maps='sigmoid', depth=2)]
     target = SimpleNamespace(space=space, metric='accuracy', folder=tmp_path)
     for finished, broken in ((trials, failed), (trials, []), ([], failed)):
-        search.Search.draw(target, finished, broken)
+        tuning.Search.draw(target, finished, broken)
         picture = cv2.imread(str(tmp_path / 'search.png'))
         assert picture.shape[1] > 2 * picture.shape[0]
         b, g, r = picture.astype(int).transpose(2, 0, 1)
@@ -291,8 +283,8 @@ def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(search, tm
         (['--space', 'lambda=log:1:2', f'{LAMBDA}=log:1:2'], f'--space names {LAMBDA} twice'),
         (['--space', 'train_cfg.max_epochs=int:1:2'], 'both --space and --cfg-options name train_cfg.max_epochs'),
         (['--held-out', '1.5'], 'found a fraction of 1.5 to hold out'),
-        (['--trials', '0'], '--trials is 1 or more'),
-        (['--jobs', '0'], '--jobs and --gpus are 1 or more'),
+        (['--trials', '0'], 'argument --trials: 0 is less than 1'),
+        (['--jobs', '0'], 'argument --jobs: 0 is less than 1'),
     ],
 )
 def test_what_cannot_be_searched_is_told_in_a_sentence(call, tmp_path, args, message):
@@ -303,7 +295,7 @@ def test_what_cannot_be_searched_is_told_in_a_sentence(call, tmp_path, args, mes
 def test_a_search_is_of_one_config_with_one_space(call, data, tmp_path):
     assert 'no config at nothing.py' in call.error(config='nothing.py')
     message = 'the config has 0 AttentionSimilarityLoss, so lambda could be none or many; name settings by --space'
-    assert message in call.error(config='configs/toy/resnet18-cbam_toy.py')
+    assert message in call.error(config='askd_mmdet::toy/resnet18-cbam_toy.py')
     assert 'is no folder' in call.error('--data', tmp_path / 'nowhere')  # of which the last one counts
     call('--trials', 1)
     for other in (['--space', 'lambda=log:1:10'], ['--held-out', '0.3']):
@@ -313,17 +305,9 @@ def test_a_search_is_of_one_config_with_one_space(call, data, tmp_path):
         assert 'another experiment runs in' in call.error('--trials', 2)
 
 
-def test_help_explains_every_option(search, capsys):
-    with pytest.raises(SystemExit):
-        search.parse_args(['--help'])
-    text = capsys.readouterr().out
-    for option in ('space', 'trials', 'held-out', 'metric', 'sampler', 'seed', 'jobs', 'launcher', 'gpus', 'data'):
-        assert len(text.split(f'\n  --{option} ')[1].split('\n  -')[0].split()) > 4
-
-
-def held_out(search, cfg, pairs=0):
+def held_out(cfg, pairs=0):
     """A config after `hold_out`, with both its parts and its evaluator built."""
-    search.hold_out(cfg, 0.5, seed=0, pairs=pairs)
+    tuning.hold_out(cfg, 0.5, seed=0, pairs=pairs)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         rest, held_out = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.test_dataloader))
         metric = METRICS.build(cfg.test_evaluator)
@@ -331,9 +315,9 @@ def held_out(search, cfg, pairs=0):
     return rest, held_out, metric
 
 
-def test_detectors_are_judged_by_the_faces_of_pictures_that_are_held_out(search, toy_data, tmp_path):
+def test_detectors_are_judged_by_the_faces_of_pictures_that_are_held_out(toy_data, tmp_path):
     cfg = toy_config('tinaface_r50-bn-cbam_toy-4x_askd', toy_data, tmp_path)
-    rest, held_out_part, metric = held_out(search, cfg)
+    rest, held_out_part, metric = held_out(cfg)
     assert len(rest) == len(held_out_part) == 4
     assert rest[0]['hr_inputs'].shape == rest[0]['inputs'].shape and 'hr_inputs' not in held_out_part[0]
     for i, missed in enumerate((0, 0, 0, 1)):
@@ -343,31 +327,31 @@ def test_detectors_are_judged_by_the_faces_of_pictures_that_are_held_out(search,
         perfect = dict(bboxes=boxes[found], scores=torch.ones(len(boxes))[found], labels=torch.zeros(len(boxes))[found])
         perfect['labels'] = perfect['labels'].long()
         metric.process({}, [dict(sample.all_items(), pred_instances=perfect)])
-    key = search.TASKS['detection'][-1]
+    key = tuning.TASKS['detection'][-1]
     faces = sum(len(held_out_part.get_data_info(i)['instances']) for i in range(4))
     assert metric.evaluate(4)[key] == pytest.approx(1 - 1 / faces, abs=0.01)
 
 
-def test_recognizers_are_judged_by_pairs_of_identities_that_are_held_out(search, tmp_path):
+def test_recognizers_are_judged_by_pairs_of_identities_that_are_held_out(tmp_path):
     write_records(tmp_path, [(i % 8, jpeg(i)) for i in range(40)])
     cfg = Config.fromfile(ROOT / 'configs/toy/arcface_ir18-cbam_toy-4x_askd.py')
     cfg.train_dataloader.dataset.data_root = f'{tmp_path}/'
-    rest, held_out_part, metric = held_out(search, cfg, pairs=40)
+    rest, held_out_part, metric = held_out(cfg, pairs=40)
     labels = held_out_part.get_gt_labels()
     assert len(rest) == len(held_out_part) == 20 and not {*labels} & {*rest.get_gt_labels()}
     for i, label in enumerate(labels):
         sample = held_out_part[i]['data_samples']
         embedding = torch.eye(8)[label] + 0.01 * torch.randn(8, generator=torch.Generator().manual_seed(i))
         metric.process({}, [dict(sample.all_items(), embedding=embedding)])
-    assert metric.evaluate(20)[search.TASKS['recognition'][-1]] == 1
+    assert metric.evaluate(20)[tuning.TASKS['recognition'][-1]] == 1
 
 
-def test_no_run_looks_at_the_real_validation_set(search):
+def test_no_run_looks_at_the_real_validation_set():
     for name in ('detection/tinaface_r50-bn-cbam_widerface-16x_askd', 'recognition/arcface_ir50-cbam_casia-24px_askd'):
         cfg = Config.fromfile(ROOT / f'configs/{name}.py')
-        space = search.read_space(['lambda=log:0.1:100'], cfg)
+        space = tuning.read_space(['lambda=log:0.1:100'], cfg)
         assert list(space) == [LAMBDA]
-        search.hold_out(cfg, 0.2, seed=0, pairs=6000)
+        tuning.hold_out(cfg, 0.2, seed=0, pairs=6000)
         assert cfg.val_dataloader is cfg.val_cfg is cfg.val_evaluator is None
         train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
         assert {key for key in train.dataset if train.dataset[key] != test.dataset[key]} == {'pipeline'}

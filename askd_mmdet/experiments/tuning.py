@@ -5,7 +5,6 @@ held out: on pairs of identities that no network has seen, on pictures for class
 test sets take no part. The same command goes on with a search that was interrupted, or adds trials to it.
 """
 
-import argparse
 import ast
 import csv
 import io
@@ -17,22 +16,19 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from experiment import ROOT, gpu_names, locked, make_jobs, parse_runs, run, write_config
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from askd_mmdet.experiments import Plan, Table, run_jobs
-from askd_mmdet.experiments.plan import Row, distillation_of
+from askd_mmdet.experiments.jobs import run_jobs
+from askd_mmdet.experiments.plan import Plan, Row, Table
+from askd_mmdet.experiments.runs import Launch, gpu_names, locked, make_jobs, write_config
+from askd_mmdet.training.config import find_config, load_config
 from askd_mmdet.training.files import replace_text
+from askd_mmdet.training.launch import distillation_of
 
-EXAMPLE = """
-example, after which the best line is one for tools/train.py:
-  python tools/search.py configs/recognition/arcface_ir50-cbam_casia-4x_askd.py --trials 20 \\
-      --space lambda=log:0.1:100 optim_wrapper.optimizer.lr=log:0.01:0.5
-"""
 KINDS = {
     'log': partial(FloatDistribution, log=True),
     'float': FloatDistribution,
@@ -50,38 +46,6 @@ TASKS = {
     # The protocol of WIDER FACE is defined for its validation set.
     'detection': (None, dict(type='CocoMetric', metric='bbox'), 'coco/bbox_mAP_50'),
 }
-
-
-def parse_args(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='the experiment, a student or any other')
-    parser.add_argument(
-        '--space',
-        nargs='+',
-        metavar='NAME=KIND',
-        default=['lambda=log:0.1:100'],
-        help='settings of the config by dotted name, or lambda, and where to look: log:LOW:HIGH, float:LOW:HIGH, '
-        'int:LOW:HIGH or choice:A,B,C (default: lambda=log:0.1:100, the weight of AttentionSimilarityLoss)',
-    )
-    parser.add_argument('--trials', type=int, default=20, help='how many in all (default: 20)')
-    parser.add_argument(
-        '--held-out', type=float, default=0.2, help='share of the training identities or pictures (default: 0.2)'
-    )
-    parser.add_argument(
-        '--pairs', type=int, default=6000, help='recognition: pairs of the identities held out (default: 6000)'
-    )
-    defaults = ', '.join(metric for *_, metric in TASKS.values())
-    parser.add_argument('--metric', help=f'what is best when it is greatest (default, by the task: {defaults})')
-    parser.add_argument(
-        '--sampler', choices=SAMPLERS, default='random', help="random as the paper's, or Optuna's TPE (default: random)"
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the draws and of all networks (default: 0)')
-    args = parse_runs(parser, arguments, work_dir='work_dirs/search')
-    if args.trials < 1 or args.seed < 0:
-        parser.error('--trials is 1 or more, and --seed 0 or more')
-    return args
 
 
 def read_choices(text: str) -> list:
@@ -184,31 +148,56 @@ class Search:
     teacher's are beside, where searches of other students find them.
 
     Args:
-        args: The command line.
+        config: The experiment, a student or any other; see `find_config`.
+        space: Settings and where to look for them, as :func:`read_space` takes them.
+        trials: How many in all.
+        held_out: Share of the training identities or pictures, in (0, 1).
+        pairs: In recognition, pairs of the identities held out.
+        metric: What is best when it is greatest; by default the task's, see `TASKS`.
+        sampler: 'random' or 'tpe'.
+        seed: Of the draws and of all networks.
+        work_dir: Of all runs.
+        data: See `Plan`.
+        options: See `Plan`.
+        launch: How runs are started; one at a time by default.
 
     Raises:
         FileNotFoundError: When there is no such config, or no data.
         ValueError: When the space, the data or the work directory do not fit.
     """
 
-    def __init__(self, args: argparse.Namespace):
-        self.args = args
-        self.config = Path(args.config).resolve()
-        if not self.config.is_file():
-            raise FileNotFoundError(f'no config at {args.config}; see configs/ for what there is')
-        cfg = Config.fromfile(self.config)
-        cfg.merge_from_dict(args.cfg_options)
+    def __init__(
+        self,
+        config: str,
+        space: list[str],
+        work_dir: Path,
+        trials: int = 20,
+        held_out: float = 0.2,
+        pairs: int = 6000,
+        metric: str | None = None,
+        sampler: str = 'random',
+        seed: int = 0,
+        data: str | None = None,
+        options: dict | None = None,
+        launch: Launch | None = None,
+    ):
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.trials, self.held_out, self.pairs, self.sampler, self.seed = trials, held_out, pairs, sampler, seed
+        self.work_dir, self.data, self.options, self.launch = work_dir, data, options or {}, launch or Launch()
+        self.config = find_config(config).resolve()
+        cfg = load_config(self.config)
+        cfg.merge_from_dict(self.options)
         self.task = task_of(cfg)
-        self.space = read_space(args.space, cfg)
-        if shared := self.space.keys() & args.cfg_options.keys():
+        self.space = read_space(space, cfg)
+        if shared := self.space.keys() & self.options.keys():
             raise ValueError(f'both --space and --cfg-options name {", ".join(shared)}')
-        self.metric = args.metric or TASKS[self.task][-1]
-        self.folder = args.work_dir / self.config.stem
+        self.metric = metric or TASKS[self.task][-1]
+        self.folder = work_dir / self.config.stem
 
         whole = self.plan([Row('', '', str(self.config))]).tests[0].cfg
         check_data(whole)
         self.folder.mkdir(exist_ok=True)
-        write_config(Config(dict(whole.to_dict(), search=[*args.space])), args.work_dir / f'{self.config.stem}.py')
+        write_config(Config(dict(whole.to_dict(), search=[*self.space])), work_dir / f'{self.config.stem}.py')
         self.study = optuna.create_study(
             storage=f'sqlite:///{self.folder.resolve() / "search.db"}',
             study_name=self.config.stem,
@@ -220,15 +209,13 @@ class Search:
             raise ValueError(f'the trials in {self.folder} are judged by {known}; choose another --work-dir')
 
     def plan(self, rows: list[Row]) -> Plan:
-        args = self.args
         return Plan(
             Table('search', '', {self.metric: self.metric}, tuple(rows)),
-            [args.seed],
-            args.work_dir,
-            ROOT,
-            data=args.data,
-            options=args.cfg_options,
-            adapt=partial(hold_out, fraction=args.held_out, seed=args.seed, pairs=args.pairs),
+            [self.seed],
+            self.work_dir,
+            data=self.data,
+            options=self.options,
+            adapt=partial(hold_out, fraction=self.held_out, seed=self.seed, pairs=self.pairs),
         )
 
     def next_trials(self) -> list[FrozenTrial]:
@@ -239,12 +226,12 @@ class Search:
                 batch.append(trial)
             else:  # killed as it was drawn
                 self.study.tell(trial.number, state=TrialState.FAIL)
-        while len(batch) < self.args.jobs and (number := len(self.study.trials)) < self.args.trials:
+        while len(batch) < self.launch.jobs and (number := len(self.study.trials)) < self.trials:
             # A seed for each, so that a search that goes on does not begin with the same draws again.
-            entropy = np.random.SeedSequence([self.args.seed, number]).generate_state(1)
-            self.study.sampler = SAMPLERS[self.args.sampler](seed=int(entropy[0]))
+            entropy = np.random.SeedSequence([self.seed, number]).generate_state(1)
+            self.study.sampler = SAMPLERS[self.sampler](seed=int(entropy[0]))
             batch.append(self.study.ask(self.space))
-        return batch[: self.args.jobs]
+        return batch[: self.launch.jobs]
 
     def run(self, trials: list[FrozenTrial]) -> None:
         """Train and test some trials, and tell the study.
@@ -260,7 +247,7 @@ class Search:
                 for trial in trials
             ]
         )
-        failures = run_jobs(make_jobs(plan, self.args), self.args.jobs, gpu_names())
+        failures = run_jobs(make_jobs(plan, self.launch), self.launch.jobs, gpu_names())
         for trial, test in zip(trials, plan.tests):
             teacher = test.training.teacher
             if teacher and not teacher.checkpoint.is_file():
@@ -287,8 +274,8 @@ class Search:
         )
         unit = 'identities' if TASKS[self.task][0] else 'pictures'
         lines = [
-            f'{self.config.stem}: {len(finished)} trials, {self.args.sampler} search, judged by {self.metric} on '
-            f'{self.args.held_out:.0%} of the training {unit}, held out (seed {self.args.seed})',
+            f'{self.config.stem}: {len(finished)} trials, {self.sampler} search, judged by {self.metric} on '
+            f'{self.held_out:.0%} of the training {unit}, held out (seed {self.seed})',
             '',
             f'| trial | {" | ".join(self.space)} | {self.metric} |',
             f'|{"---|" * (len(self.space) + 2)}',
@@ -341,21 +328,20 @@ class Search:
         figure.savefig(self.folder / 'search.png', dpi=150)
 
 
-def main(arguments=None) -> Search:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    args = parse_args(arguments)
-    with locked(args.work_dir):
-        search = Search(args)
-        while trials := search.next_trials():
-            over = sum(trial.state.is_finished() for trial in search.study.trials)
-            print(f'{over} of {max(args.trials, len(search.study.trials))} trials are over')
-            search.run(trials)
-            search.report()
-        print(f'\n{search.report()}\n\nIn {search.folder}/: search.md, .csv and .png.')
-    if not any(trial.state == TrialState.COMPLETE for trial in search.study.trials):
-        raise ValueError(f'no trial finished; the logs are in {search.folder}')
-    return search
+def search(*args, work_dir: Path, **kwargs) -> Search:
+    """Run a :class:`Search` to its end, or go on with it; returns it with its report written.
 
-
-if __name__ == '__main__':
-    run(command=main)
+    Raises:
+        FileNotFoundError, ValueError: See :class:`Search`; also when no trial finishes, or another command works there.
+    """
+    with locked(work_dir):
+        study = Search(*args, work_dir=work_dir, **kwargs)
+        while trials := study.next_trials():
+            over = sum(trial.state.is_finished() for trial in study.study.trials)
+            print(f'{over} of {max(study.trials, len(study.study.trials))} trials are over')
+            study.run(trials)
+            study.report()
+        print(f'\n{study.report()}\n\nIn {study.folder}/: search.md, .csv and .png.')
+    if not any(trial.state == TrialState.COMPLETE for trial in study.study.trials):
+        raise ValueError(f'no trial finished; the logs are in {study.folder}')
+    return study

@@ -1,0 +1,58 @@
+"""Options that several commands share. Nothing heavy is imported here: `--help` answers at once."""
+
+import argparse
+from pathlib import Path
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Where the data are, and settings that override the config's."""
+    parser.add_argument(
+        '--data', metavar='ROOT', help="the folder of the data sets, which the configs call 'data' (default: data)"
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='NAME=VALUE',
+        help='override settings of the config, e.g. train_cfg.max_epochs=30 train_dataloader.batch_size=8',
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The options that MMEngine users expect of a command that runs a config."""
+    parser.add_argument(
+        'config', help='a shipped config, e.g. askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py, or a file'
+    )
+    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<config name>)')
+    add_settings(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes of a distributed run are started (torchrun: pytorch); without a GPU it runs on gloo',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def add_jobs(parser: argparse.ArgumentParser, work_dir: str) -> None:
+    """The options of a command that trains and tests many networks."""
+    add_settings(parser)
+    parser.add_argument('--jobs', type=positive, default=1, help='runs at a time, which share the GPUs (default: 1)')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='one process a run (none), or one for each of --gpus: by torchrun, or by srun (options in SRUN_ARGS)',
+    )
+    parser.add_argument('--gpus', type=positive, default=1, help='processes of a run with --launcher (default: 1)')
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path(work_dir), help='of all runs and results (default: %(default)s)'
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{number} is less than 1')
+    return number
