@@ -197,7 +197,7 @@ class Search:
         whole = self.plan([Row('', '', str(self.config))]).tests[0].cfg
         check_data(whole)
         self.folder.mkdir(exist_ok=True)
-        write_config(Config(dict(whole.to_dict(), search=[*self.space])), work_dir / f'{self.config.stem}.py')
+        write_config(Config(dict(whole.to_dict(), search=[*space])), work_dir / f'{self.config.stem}.py')
         self.study = optuna.create_study(
             storage=f'sqlite:///{self.folder.resolve() / "search.db"}',
             study_name=self.config.stem,
