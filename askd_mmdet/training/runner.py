@@ -2,16 +2,19 @@
 
 import os
 import re
+from logging import WARNING, StreamHandler
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import barrier, master_only
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
 
 from askd_mmdet.training.checkpoint import check_weights, use_safe_loading, weights_of
 from askd_mmdet.training.config import settle
+from askd_mmdet.training.introduction import introduce
 
 
 @RUNNERS.register_module()
@@ -30,6 +33,17 @@ class SafeRunner(Runner):
     def __init__(self, *args, **kwargs):
         use_safe_loading()
         super().__init__(*args, **kwargs)
+        for handler, level in self._muted:
+            handler.setLevel(level)
+        self.logger.info(introduce(self))
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """MMEngine's logger, which until the run is introduced shows only warnings on the screen."""
+        logger = super().build_logger(*args, **kwargs)
+        self._muted = [(handler, handler.level) for handler in logger.handlers if type(handler) is StreamHandler]
+        for handler, level in self._muted:
+            handler.setLevel(max(level, WARNING))
+        return logger
 
     def train(self):
         model = super().train()
