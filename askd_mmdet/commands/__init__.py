@@ -12,6 +12,9 @@ _COMMANDS = {
         'tune': 'search for hyper-parameters on held-out training data',
         'demo': 'teacher, base and A-SKD on toy data, with a table and a picture',
     },
+    'data': {
+        'toy': 'make a small data set without a download',
+    },
 }
 _HINT = 'ASKD_TRACEBACK=1 in the environment shows where'
 COMMANDS = {name for group in _COMMANDS.values() for name in group}

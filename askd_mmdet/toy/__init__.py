@@ -7,10 +7,10 @@ from askd_mmdet.toy.identities import make_face_identities
 from askd_mmdet.toy.pictures import make_picture_classes
 from askd_mmdet.toy.wider_face import make_wider_face
 
-__all__ = ['make_face_identities', 'make_missing', 'make_picture_classes', 'make_wider_face']
+__all__ = ['MAKERS', 'make_face_identities', 'make_missing', 'make_picture_classes', 'make_wider_face']
 
 # What the shipped configs and tables of `toy/` expect.
-_SETS = {
+MAKERS = {
     'wider_face': partial(make_wider_face, train_images=320, val_images=160),
     'faces': make_face_identities,
     'pictures': make_picture_classes,
@@ -26,4 +26,4 @@ def make_missing(name: str | None, data: str | Path | None) -> None:
     """
     folder = Path(data or 'data', f'toy_{name}')
     if name and not folder.is_dir():
-        _SETS[name](folder)
+        MAKERS[name](folder)

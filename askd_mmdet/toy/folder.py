@@ -1,7 +1,5 @@
-"""What all toy sets share: a folder that is written once and completely, and a tool to do it."""
+"""What all toy sets share: a folder that is written once and completely."""
 
-import argparse
-import inspect
 import json
 import os
 from collections.abc import Callable
@@ -96,22 +94,3 @@ def encode_jpeg(grey: np.ndarray) -> bytes:
     """The JPEG file, of quality 95 and with three channels, of a grey uint8 picture (H, W)."""
     color = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     return cv2.imencode('.jpg', color, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-
-
-def make_parser(make: Callable[..., dict[str, int]], description: str) -> argparse.ArgumentParser:
-    """A parser with ``root``, ``--force``, and the defaults of `make` for the options to be added."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parameters = inspect.signature(make).parameters.values()
-    parser.set_defaults(**{p.name: p.default for p in parameters if p.default is not p.empty})
-    parser.add_argument('root', help='folder to write, in the layout of the official download')
-    parser.add_argument('--force', action='store_true', help='replace a toy set made with other arguments')
-    return parser
-
-
-def run_tool(make: Callable[..., dict[str, int]], parser: argparse.ArgumentParser) -> tuple[str, dict[str, int]]:
-    """Call `make` with the arguments of the command line; returns the folder and the counts."""
-    arguments = parser.parse_args()
-    try:
-        return arguments.root, make(**vars(arguments))
-    except (ValueError, OSError) as error:
-        parser.error(str(error))

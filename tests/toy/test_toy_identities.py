@@ -20,6 +20,7 @@ from skimage import data
 
 from askd_mmdet.toy import identities, make_face_identities, make_wider_face
 from askd_mmdet.toy.identities import BASE_FACES, PURPOSES, draw_face, make_identity, verification_pairs, write_records
+from tests.toy_run import COMMAND
 
 ARGUMENTS = dict(
     train_identities=6,
@@ -332,18 +333,18 @@ def test_bad_arguments_are_named(tmp_path, argument, message):
     assert not (tmp_path / 'toy').exists()
 
 
-def test_the_tool(root, toy, tmp_path):
+def test_the_command(toy, tmp_path):
     def run(*arguments):
-        command = [sys.executable, root / 'tools/make_toy_faces.py', *arguments]
+        command = [*COMMAND, 'toy', 'faces', *arguments]
         return subprocess.run(list(map(str, command)), capture_output=True, text=True)
 
     options = [word for name, value in ARGUMENTS.items() for word in (f'--{name.replace("_", "-")}', value)]
     done = run(tmp_path / 'toy', *options)
     assert done.returncode == 0, done.stderr
     assert files(tmp_path / 'toy') == files(toy[0])
-    assert '18 images of 6 identities' in done.stdout and '40 pairs of 4 other identities' in done.stdout
-    assert '7 probes, 9 gallery images, 5 distractors' in done.stdout
+    assert all(text in done.stdout for text in ('18 train images', '6 train identities', '40 pairs', '4 validation'))
+    assert all(text in done.stdout for text in ('7 probes', '9 gallery', '5 distractors'))
 
     refused = run(tmp_path / 'toy', *options, '--seed', 4)
-    assert refused.returncode == 2
+    assert refused.returncode == 1
     assert 'seed=3 and seed=4 is wanted' in refused.stderr and 'Traceback' not in refused.stderr

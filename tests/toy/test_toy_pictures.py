@@ -16,6 +16,7 @@ from skimage import data
 from askd_mmdet.degradation import low_resolution
 from askd_mmdet.toy import make_picture_classes, pictures
 from askd_mmdet.toy.pictures import CLASSES, draw_piece
+from tests.toy_run import COMMAND
 
 ARGUMENTS = dict(train_pictures=3, val_pictures=2, size=48, seed=3)
 
@@ -210,17 +211,17 @@ def test_a_missing_source_picture_is_named(tmp_path, monkeypatch):
         make_picture_classes(tmp_path / 'toy', **ARGUMENTS)
 
 
-def test_the_tool(root, toy, tmp_path):
+def test_the_command(toy, tmp_path):
     def run(*arguments):
-        command = [sys.executable, root / 'tools/make_toy_pictures.py', *arguments]
+        command = [*COMMAND, 'toy', 'pictures', *arguments]
         return subprocess.run(list(map(str, command)), capture_output=True, text=True)
 
     options = [word for name, value in ARGUMENTS.items() for word in (f'--{name.replace("_", "-")}', value)]
     done = run(tmp_path / 'toy', *options)
     assert done.returncode == 0 and not done.stderr
     assert files(tmp_path / 'toy') == files(toy[0])
-    assert 'train: 27 images of 9 classes' in done.stdout and 'val: 18 images of 9 classes' in done.stdout
+    assert all(text in done.stdout for text in ('27 train images', '18 val images', '9 classes'))
 
     refused = run(tmp_path / 'toy', *options, '--seed', 4)
-    assert refused.returncode == 2
+    assert refused.returncode == 1
     assert 'seed=3 and seed=4 is wanted' in refused.stderr and 'Traceback' not in refused.stderr
