@@ -86,7 +86,7 @@ def test_the_variant_with_group_norm_and_deformable_convolutions_trains():
 
 
 def test_the_learning_rate_is_vedadets():
-    """A cosine of the epoch, from the full rate down towards a hundredth, times a line over the first 500 iterations."""
+    """A cosine of the epoch from the full rate down to a hundredth, times a line over the first 500 iterations."""
     cfg = load('bn')
     optimiser = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
     schedulers = [PARAM_SCHEDULERS.build(s, default_args=dict(optimizer=optimiser)) for s in cfg.param_scheduler]

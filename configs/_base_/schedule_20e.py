@@ -1,4 +1,4 @@
-# Sec. 4.1. The authors' code steps before an epoch, so that epochs 6, 11, 15 and 17, counted from 1, are the first at the
+# Sec. 4.1. The authors' code steps before an epoch, so that epochs 6, 11, 15 and 17, counted from 1, are the first at a
 # lower rate; MMEngine steps after one, and its milestones count the epochs before.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=1)
 val_cfg = dict(type='ValLoop')
