@@ -1,12 +1,17 @@
 """The experiments of tables 1 to 3 and their shrunk siblings: what they state, and where they differ."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
+from PIL import Image
+from scipy import ndimage
+from skimage import data
 
 from askd_mmdet.attention import CBAM
 from tests.toy_run import ROOT, types
@@ -40,7 +45,7 @@ def build(cfg):
 
 def test_there_are_these_and_no_others():
     names = {path.stem.removeprefix(TEACHER) for path in (ROOT / 'configs/recognition').glob('*.py')}
-    authors = {f'-{row}-authors' for row in ('2x', '4x', '8x')}
+    authors = {f'-{row}-authors{student}' for row in ROWS for student in ('', '_askd')}
     expected = {f'-{row}_{method}' if method else f'-{row}' for row, method in EXPERIMENTS}
     assert names == {'', '-1x2x4x8x', '-1x2x4x8x_askd', *authors, *expected}
 
@@ -78,14 +83,63 @@ def test_one_student_may_see_many_resolutions():
         assert cfg.to_dict() == one.to_dict()
 
 
-def test_the_authors_recipe_is_a_setting():
-    for row in ('2x', '4x', '8x'):
-        cfg, ours = load(f'-{row}-authors'), load(f'-{row}')
-        for split in ('train', 'val', 'test'):
-            pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
-            assert pipeline[0].pop('to_float32') and pipeline[-1].pop('recipe') == 'authors'
-            assert pipeline[-1].pop('keep_mirrored', False) == (split != 'train')
-        assert cfg.to_dict() == ours.to_dict()
+@pytest.mark.parametrize('row', ROWS)
+def test_the_authors_recipe_is_a_setting(row):
+    cfg, ours = load(f'-{row}-authors'), load(f'-{row}')
+    for split in ('train', 'val', 'test'):
+        pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
+        assert pipeline[0].pop('to_float32') and pipeline[-1].pop('recipe') == 'authors'
+        # TinyFace's pictures are not degraded but enlarged, and mirrored last.
+        real = (row, split) == ('24px', 'test')
+        assert pipeline[1].pop('recipe', 'paper') == ('authors' if real else 'paper')
+        assert pipeline[-1].pop('keep_mirrored', False) == (split != 'train' and not real)
+    assert cfg.to_dict() == ours.to_dict()
+
+
+@pytest.mark.parametrize('row', ROWS)
+def test_the_authors_experiment_is_their_recipe_and_the_sum_of_both_distances(row):
+    cfg, base = load(f'-{row}-authors_askd'), load(f'-{row}-authors')
+    assert cfg.train_dataloader.dataset.pipeline[-1].keep_hr
+    cfg.train_dataloader.dataset.pipeline[-1].keep_hr = False
+    hook, ours = cfg.custom_hooks.pop(), load(f'-{row}_askd').custom_hooks[-1]
+    loss = hook.losses.pop('loss_attention')
+    assert loss == dict(type='AttentionSimilarityLoss', maps='raw', weight=10.0) and not hook.losses
+    del ours.losses
+    assert cfg.to_dict() == base.to_dict() and {**hook, 'losses': None} == {**ours, 'losses': None}
+    # Theirs: 5 times the sum of all layers' distances, by hand on one map of each kind.
+    student, teacher = (dict(channel=[a], spatial=[b]) for a, b in torch.randn(2, 2, 1, 8).unbind())
+    distances = [1 - torch.cosine_similarity(student[kind][0], teacher[kind][0]).item() for kind in student]
+    assert MODELS.build(loss)(student, teacher).item() == pytest.approx(5 * sum(distances), rel=1e-5)
+
+
+def faces(config, split, folder):
+    """The pictures of a split as they reach the network, (N, 3, 112, 112), where a folder's ones are the data."""
+    pipeline = load(config)[f'{split}_dataloader'].dataset.pipeline
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pipeline = Compose([step for step in pipeline if step.type != 'RandomFlip'])
+    return torch.stack([pipeline(dict(img_path=str(path)))['inputs'] for path in sorted(folder.glob('*.png'))]).float()
+
+
+@pytest.mark.parametrize('recipe', ['', '-authors'])
+def test_a_small_face_is_enlarged_as_a_degraded_one_is_in_training(recipe, tmp_path):
+    """Faces made small by PIL and SciPy and kept in a file, as TinyFace's, against training's pictures of 24x24."""
+    hr, lr = tmp_path / 'hr', tmp_path / 'lr'
+    for folder in (hr, lr):
+        folder.mkdir()
+    for i in range(2):
+        face = data.astronaut()[60 + 30 * i : 172 + 30 * i, 170:282]
+        if recipe:
+            nearest = np.arange(24) * 112 // 24
+            small = face[nearest][:, nearest]
+        else:
+            small = np.asarray(Image.fromarray(face).resize((24, 24), Image.Resampling.BICUBIC), np.float32)
+            small = ndimage.gaussian_filter(small, (0.5, 0.5, 0), mode='mirror', radius=(2, 2, 0)).round()
+        Image.fromarray(face).save(hr / f'{i}.png')
+        Image.fromarray(small.astype(np.uint8)).save(lr / f'{i}.png')
+    trained, tested = (faces(f'-24px{recipe}', *of) for of in (('train', hr), ('test', lr)))
+    assert (trained - tested).abs().max() <= 2
+    untouched = faces(f'-24px{recipe}', 'test', hr)  # a face of the network's size is taken as it is
+    assert torch.equal(untouched, faces('', 'train', hr)) and (untouched - trained).abs().max() > 50
 
 
 def test_the_network_is_the_authors():
