@@ -24,7 +24,7 @@ METHODS = {
     'fkd': dict(loss_feature=dict(type='FeatureLoss', weight=1.0)),
     'at': dict(loss_attention=dict(type='AttentionTransferLoss', weight=1000.0)),
     'at-cosine': dict(loss_attention=dict(type='AttentionTransferLoss', distance='cosine', weight=5.0)),
-    'horkd': dict(loss_relation=dict(type='HybridOrderRelationLoss', weight=1.0)),
+    'horkd': dict(loss_relation=dict(type='HybridOrderRelationLoss', orders=(1.0, 20.0, 25.0), weight=1.0)),
     'kd': dict(loss_logit=KD),
     'fskd': dict(loss_feature=dict(type='FeatureSimilarityLoss', weight=5.0)),
     'askd-spatial': dict(loss_attention=dict(type='AttentionSimilarityLoss', channel=None, weight=5.0)),
