@@ -13,7 +13,7 @@ METHODS = {
     '': None,
     '_kd': dict(loss_logit=KD),
     '_at-kd': dict(loss_logit=KD, loss_attention=dict(type='AttentionTransferLoss', weight=1000.0)),
-    '_rkd-kd': dict(loss_logit=KD, loss_relation=dict(type='RelationLoss', weight=1.0)),
+    '_rkd-kd': dict(loss_logit=KD, loss_relation=dict(type='RelationLoss', distances=25.0, angles=50.0, weight=1.0)),
     '_askd': dict(loss_attention=ASKD),
     '_askd-kd': dict(loss_logit=KD, loss_attention=ASKD),
 }

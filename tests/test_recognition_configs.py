@@ -1,10 +1,17 @@
 """The experiments of tables 1 to 3 and their shrunk siblings: what they state, and where they differ."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
+from mmengine.dataset import Compose
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
+from scipy import ndimage
+from skimage import data
 
 from askd_mmdet.attention import CBAM
 from tests.toy_run import ROOT, types
@@ -17,7 +24,7 @@ METHODS = {
     'fkd': dict(loss_feature=dict(type='FeatureLoss', weight=1.0)),
     'at': dict(loss_attention=dict(type='AttentionTransferLoss', weight=1000.0)),
     'at-cosine': dict(loss_attention=dict(type='AttentionTransferLoss', distance='cosine', weight=5.0)),
-    'horkd': dict(loss_relation=dict(type='HybridOrderRelationLoss', weight=1.0)),
+    'horkd': dict(loss_relation=dict(type='HybridOrderRelationLoss', orders=(1.0, 20.0, 25.0), weight=1.0)),
     'kd': dict(loss_logit=KD),
     'fskd': dict(loss_feature=dict(type='FeatureSimilarityLoss', weight=5.0)),
     'askd-spatial': dict(loss_attention=dict(type='AttentionSimilarityLoss', channel=None, weight=5.0)),
@@ -38,7 +45,7 @@ def build(cfg):
 
 def test_there_are_these_and_no_others():
     names = {path.stem.removeprefix(TEACHER) for path in (ROOT / 'configs/recognition').glob('*.py')}
-    authors = {f'-{row}-authors' for row in ('2x', '4x', '8x')}
+    authors = {f'-{row}-authors{student}' for row in ROWS for student in ('', '_askd')}
     expected = {f'-{row}_{method}' if method else f'-{row}' for row, method in EXPERIMENTS}
     assert names == {'', '-1x2x4x8x', '-1x2x4x8x_askd', *authors, *expected}
 
@@ -76,14 +83,63 @@ def test_one_student_may_see_many_resolutions():
         assert cfg.to_dict() == one.to_dict()
 
 
-def test_the_authors_recipe_is_a_setting():
-    for row in ('2x', '4x', '8x'):
-        cfg, ours = load(f'-{row}-authors'), load(f'-{row}')
-        for split in ('train', 'val', 'test'):
-            pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
-            assert pipeline[0].pop('to_float32') and pipeline[-1].pop('recipe') == 'authors'
-            assert pipeline[-1].pop('keep_mirrored', False) == (split != 'train')
-        assert cfg.to_dict() == ours.to_dict()
+@pytest.mark.parametrize('row', ROWS)
+def test_the_authors_recipe_is_a_setting(row):
+    cfg, ours = load(f'-{row}-authors'), load(f'-{row}')
+    for split in ('train', 'val', 'test'):
+        pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
+        assert pipeline[0].pop('to_float32') and pipeline[-1].pop('recipe') == 'authors'
+        # TinyFace's pictures are not degraded but enlarged, and mirrored last.
+        real = (row, split) == ('24px', 'test')
+        assert pipeline[1].pop('recipe', 'paper') == ('authors' if real else 'paper')
+        assert pipeline[-1].pop('keep_mirrored', False) == (split != 'train' and not real)
+    assert cfg.to_dict() == ours.to_dict()
+
+
+@pytest.mark.parametrize('row', ROWS)
+def test_the_authors_experiment_is_their_recipe_and_the_sum_of_both_distances(row):
+    cfg, base = load(f'-{row}-authors_askd'), load(f'-{row}-authors')
+    assert cfg.train_dataloader.dataset.pipeline[-1].keep_hr
+    cfg.train_dataloader.dataset.pipeline[-1].keep_hr = False
+    hook, ours = cfg.custom_hooks.pop(), load(f'-{row}_askd').custom_hooks[-1]
+    loss = hook.losses.pop('loss_attention')
+    assert loss == dict(type='AttentionSimilarityLoss', maps='raw', weight=10.0) and not hook.losses
+    del ours.losses
+    assert cfg.to_dict() == base.to_dict() and {**hook, 'losses': None} == {**ours, 'losses': None}
+    # Theirs: 5 times the sum of all layers' distances, by hand on one map of each kind.
+    student, teacher = (dict(channel=[a], spatial=[b]) for a, b in torch.randn(2, 2, 1, 8).unbind())
+    distances = [1 - torch.cosine_similarity(student[kind][0], teacher[kind][0]).item() for kind in student]
+    assert MODELS.build(loss)(student, teacher).item() == pytest.approx(5 * sum(distances), rel=1e-5)
+
+
+def faces(config, split, folder):
+    """The pictures of a split as they reach the network, (N, 3, 112, 112), where a folder's ones are the data."""
+    pipeline = load(config)[f'{split}_dataloader'].dataset.pipeline
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pipeline = Compose([step for step in pipeline if step.type != 'RandomFlip'])
+    return torch.stack([pipeline(dict(img_path=str(path)))['inputs'] for path in sorted(folder.glob('*.png'))]).float()
+
+
+@pytest.mark.parametrize('recipe', ['', '-authors'])
+def test_a_small_face_is_enlarged_as_a_degraded_one_is_in_training(recipe, tmp_path):
+    """Faces made small by PIL and SciPy and kept in a file, as TinyFace's, against training's pictures of 24x24."""
+    hr, lr = tmp_path / 'hr', tmp_path / 'lr'
+    for folder in (hr, lr):
+        folder.mkdir()
+    for i in range(2):
+        face = data.astronaut()[60 + 30 * i : 172 + 30 * i, 170:282]
+        if recipe:
+            nearest = np.arange(24) * 112 // 24
+            small = face[nearest][:, nearest]
+        else:
+            small = np.asarray(Image.fromarray(face).resize((24, 24), Image.Resampling.BICUBIC), np.float32)
+            small = ndimage.gaussian_filter(small, (0.5, 0.5, 0), mode='mirror', radius=(2, 2, 0)).round()
+        Image.fromarray(face).save(hr / f'{i}.png')
+        Image.fromarray(small.astype(np.uint8)).save(lr / f'{i}.png')
+    trained, tested = (faces(f'-24px{recipe}', *of) for of in (('train', hr), ('test', lr)))
+    assert (trained - tested).abs().max() <= 2
+    untouched = faces(f'-24px{recipe}', 'test', hr)  # a face of the network's size is taken as it is
+    assert torch.equal(untouched, faces('', 'train', hr)) and (untouched - trained).abs().max() > 50
 
 
 def test_the_network_is_the_authors():
@@ -103,17 +159,44 @@ def test_pixels_are_centred_and_keep_the_order_of_their_channels():
     torch.testing.assert_close(found.flatten(), torch.tensor([-1, -0.6, 1]))
 
 
-def test_the_rate_falls_at_epochs_6_11_15_and_17():
-    cfg = load()
-    optimiser = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
-    scheduler = PARAM_SCHEDULERS.build(cfg.param_scheduler[0], default_args=dict(optimizer=optimiser))
-    rates = []
-    for _ in range(cfg.train_cfg.max_epochs):
-        rates.append(optimiser.get_lr()['lr'][0])
-        optimiser.optimizer.step()
-        scheduler.step()
-    expected = [0.1 / 10 ** sum(epoch >= m for m in (6, 11, 15, 17)) for epoch in range(20)]
-    assert rates == pytest.approx(expected)
+class Rates(Hook):
+    """Notes the rate of every training step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append(runner.optim_wrapper.get_lr()['lr'][0])
+
+
+class Number(BaseModel):
+    """The least that trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.number = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs, mode='loss'):
+        return dict(loss=self.number**2)
+
+
+def test_the_rate_falls_in_epochs_6_11_15_and_17(tmp_path):
+    """Counted from 1, as the authors' code does, which steps its scheduler before it trains."""
+    cfg, rates = load(), Rates()
+    Runner(
+        model=Number(),
+        work_dir=str(tmp_path),
+        train_dataloader=torch.utils.data.DataLoader([dict(inputs=0)] * 2),
+        train_cfg=dict(by_epoch=True, max_epochs=cfg.train_cfg.max_epochs),
+        optim_wrapper=cfg.optim_wrapper,
+        param_scheduler=cfg.param_scheduler,
+        default_hooks=dict(checkpoint=None, logger=None),
+        custom_hooks=[rates],
+        default_scope='mmengine',
+        log_level='ERROR',
+    ).train()
+    epochs = [0.1] * 5 + [0.01] * 5 + [0.001] * 4 + [0.0001] * 2 + [0.00001] * 4  # 1-5, 6-10, 11-14, 15-16, 17-20
+    assert rates.seen == pytest.approx([rate for rate in epochs for _ in range(2)])
 
 
 @pytest.mark.parametrize('suffix', ['', '-4x', '-4x_askd'])

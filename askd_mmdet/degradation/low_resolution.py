@@ -52,15 +52,7 @@ def low_resolution(
                [100, 100, 100, 100]], dtype=uint8)
     """
     check_settings(ratio, size, sigma, recipe)
-    if getattr(image, 'dtype', None) not in (np.uint8, np.uint16, np.float32, np.float64):
-        found = getattr(image, 'dtype', type(image).__name__)
-        raise TypeError(
-            f'found an image of type {found}, expected uint8, uint16, float32 or float64: '
-            f'convert it before the degradation'
-        )
-    if image.ndim not in (2, 3) or not image.size:
-        raise ValueError(f'found an image of shape {image.shape}, expected (H, W) or (H, W, C) with pixels')
-
+    pixels = _pixels(image)
     hr_size = image.shape[:2]
     if size is None:
         lr_size = tuple(max(1, round(side / ratio)) for side in hr_size)
@@ -69,20 +61,45 @@ def low_resolution(
     if lr_size == hr_size:
         return image.copy()
 
-    # torch and OpenCV compute in every type but uint16
-    pixels = image.astype(np.float32) if image.dtype == np.uint16 else image
-    pixels = np.require(pixels, requirements='CW').reshape(*hr_size, -1)
     if recipe == 'paper':
         small = _resize(pixels, lr_size, mode='bicubic', antialias=True)
         if sigma:
             small = _blur(small, sigma, sigma)
-        result = _resize(small, hr_size, mode='bicubic', antialias=True)
     else:
         small = _resize(pixels, lr_size, mode='nearest')
-        result = _blur(_resize(small, hr_size, mode='nearest'), 0.1, 2.0)
-    if image.dtype == np.uint16:
-        result = result.round().clip(0, 65535).astype(np.uint16)
-    return result.reshape(image.shape)
+    return _like(image, _enlarge(small, hr_size, recipe))
+
+
+def enlarge(image: np.ndarray, size: int | tuple[int, int], *, recipe: str = 'paper') -> np.ndarray:
+    """Bring a picture that is small by itself to the HR size, as `low_resolution` does with its small image.
+
+    A network that was trained on degraded pictures so sees real LR ones through the kernel it knows: the bicubic one of
+    `'paper'` (a = -0.5, where OpenCV's cubic has -0.75 and torch's too without antialiasing), or the nearest neighbour
+    and the Gaussian of `'authors'`. There is no other blur: the camera has blurred.
+
+    Args:
+        image: As in `low_resolution`.
+        size: The HR size in pixels: (height, width), or one number for both. A side that is larger is reduced, by
+            `'paper'` with antialiasing.
+        recipe: `'paper'` or `'authors'`.
+
+    Returns:
+        A new image of this size, of the same type; a copy where the image has it already.
+
+    Raises:
+        TypeError, ValueError: See `low_resolution`.
+
+    Example:
+        >>> import numpy as np
+        >>> enlarge(np.uint8([[0, 200]]), (1, 4))
+        array([[  0,  41, 159, 218]], dtype=uint8)
+    """
+    check_settings(None, size, 0, recipe)
+    pixels = _pixels(image)
+    size = tuple(np.broadcast_to(size, 2).tolist())
+    if size == image.shape[:2]:
+        return image.copy()
+    return _like(image, _enlarge(pixels, size, recipe))
 
 
 def check_settings(ratio, size, sigma, recipe):
@@ -100,13 +117,38 @@ def check_settings(ratio, size, sigma, recipe):
     if size is not None:
         sides = np.asarray(size)
         if sides.shape not in ((), (2,)) or sides.dtype.kind not in 'iu' or sides.min() < 1:
-            raise ValueError(
-                f'found size={size}, expected the LR size in whole pixels >= 1: one number or (height, width)'
-            )
+            raise ValueError(f'found size={size}, expected whole pixels >= 1: one number or (height, width)')
     if not 0 <= sigma < np.inf:
         raise ValueError(f'found sigma={sigma}, expected a number of LR pixels >= 0')
     if recipe not in ('paper', 'authors'):
         raise ValueError(f"found recipe={recipe!r}, expected 'paper' or 'authors'")
+
+
+def _pixels(image):
+    """The image as (H, W, C), in a type in which torch and OpenCV compute; raises where there can be none."""
+    if getattr(image, 'dtype', None) not in (np.uint8, np.uint16, np.float32, np.float64):
+        found = getattr(image, 'dtype', type(image).__name__)
+        raise TypeError(
+            f'found an image of type {found}, expected uint8, uint16, float32 or float64: '
+            f'convert it before the degradation'
+        )
+    if image.ndim not in (2, 3) or not image.size:
+        raise ValueError(f'found an image of shape {image.shape}, expected (H, W) or (H, W, C) with pixels')
+    pixels = image.astype(np.float32) if image.dtype == np.uint16 else image
+    return np.require(pixels, requirements='CW').reshape(*image.shape[:2], -1)
+
+
+def _like(image, pixels):
+    """What :func:`_pixels` made of an image, computed upon, in the image's axes and type."""
+    if image.dtype == np.uint16:
+        pixels = pixels.round().clip(0, 65535).astype(np.uint16)
+    return pixels.reshape(*pixels.shape[:2], *image.shape[2:])
+
+
+def _enlarge(small, size, recipe):
+    if recipe == 'paper':
+        return _resize(small, size, mode='bicubic', antialias=True)
+    return _blur(_resize(small, size, mode='nearest'), 0.1, 2.0)
 
 
 def _resize(image, size, **how):

@@ -1,4 +1,4 @@
-"""The transform that degrades a sample and keeps its HR twin aligned (sec. 3.1)."""
+"""The transforms that degrade a sample, keep its HR twin aligned, and enlarge what is LR by itself (sec. 3.1)."""
 
 import copy
 import random
@@ -9,7 +9,7 @@ import torch
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
-from askd_mmdet.degradation.low_resolution import check_settings, low_resolution
+from askd_mmdet.degradation.low_resolution import check_settings, enlarge, low_resolution
 
 
 @TRANSFORMS.register_module()
@@ -121,6 +121,41 @@ class LowResolution(BaseTransform):
                     f'transforms {self.names} keeps a state, looks at the pixels, or draws from a '
                     f'random generator of its own; replace it or put it before LowResolution'
                 )
+
+
+@TRANSFORMS.register_module()
+class ResizeToHR(BaseTransform):
+    """Bring every image to the size the network sees, as the degradation enlarges its own small image.
+
+    So a real LR picture comes as a degraded one of its size came in training, see `enlarge`. Larger
+    pictures are reduced by the antialiased bicubic kernel.
+
+    Args:
+        size: Height and width in pixels, or one number for both.
+        recipe: `'paper'` or `'authors'`; for images that are larger on a side it is `'paper'` always,
+            since the other would skip pixels.
+
+    Raises:
+        ValueError: When a setting is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> ResizeToHR(4)(dict(img=np.zeros((2, 3, 3), np.uint8)))['img_shape']
+        (4, 4)
+    """
+
+    def __init__(self, size: int | tuple[int, int], recipe: str = 'paper'):
+        check_settings(None, size, 0, recipe)
+        self.size = size
+        self.recipe = recipe
+
+    def transform(self, results: dict) -> dict:
+        """Resize `results['img']` (H, W) or (H, W, C), and note its `img_shape`."""
+        image = results['img']
+        recipe = 'paper' if np.any(np.array(image.shape[:2]) > self.size) else self.recipe
+        results['img'] = enlarge(image, self.size, recipe=recipe)
+        results['img_shape'] = results['img'].shape[:2]
+        return results
 
 
 def _geometry(packed):

@@ -3,14 +3,21 @@
 import torch
 from mmpretrain.models.heads.margin_head import ArcFaceClsHead, NormProduct
 from mmpretrain.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 # acos has an infinite slope at 1, and rounding can put a cosine beyond it: stay away by a float32 step or two.
 _GREATEST_COSINE = 1 - 1e-7
 
 
 class BoundedCosine(NormProduct):
-    """Cosine between embeddings (N, C) of any floating type and class weights: float32, strictly within (-1, 1)."""
+    """Cosine between embeddings (N, C) of any floating type and class weights: float32, strictly within (-1, 1).
+
+    The class weights start as in the authors' code: Xavier uniform over [classes, C].
+    """
+
+    def reset_parameters(self) -> None:
+        """Draw the class weights anew."""
+        nn.init.xavier_uniform_(self.weight)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         return super().forward(embeddings.float()).clamp(-_GREATEST_COSINE, _GREATEST_COSINE)

@@ -124,7 +124,7 @@ class IRResNet(BaseModule):
         if x.shape[-2:] != (self.input_size, self.input_size):
             raise ValueError(
                 f'IRResNet: found images of {x.shape[-2]}x{x.shape[-1]} pixels, expected {self.input_size}x'
-                f'{self.input_size}: put Resize(scale=({self.input_size}, {self.input_size})) into the pipeline'
+                f'{self.input_size}: put ResizeToHR(size={self.input_size}) into the pipeline'
             )
         x = self.input_layer(x)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

@@ -4,13 +4,13 @@ data_root = 'data/faces_webface_112x112/'
 # The flip comes first, as in the authors' code, whose LR recipe is not symmetric.
 train_pipeline = [
     dict(type='LoadFaceImage'),
-    dict(type='Resize', scale=(112, 112), interpolation='bicubic'),
+    dict(type='ResizeToHR', size=112),
     dict(type='RandomFlip', prob=0.5),
     dict(type='LowResolution', ratio=1, keep_hr=False, transforms=[dict(type='PackInputs')]),
 ]
 test_pipeline = [
     dict(type='LoadFaceImage'),
-    dict(type='Resize', scale=(112, 112), interpolation='bicubic'),
+    dict(type='ResizeToHR', size=112),
     dict(type='LowResolution', ratio=1, transforms=[dict(type='PackInputs')]),
 ]
 train_dataloader = dict(

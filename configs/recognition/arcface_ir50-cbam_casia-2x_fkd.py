@@ -1,3 +1,3 @@
-# F-KD: L2 between embeddings.
+# F-KD: L2 between embeddings. The weight is ours.
 _base_ = './arcface_ir50-cbam_casia-2x_askd.py'
 _base_.custom_hooks[-1].losses = dict(loss_feature=dict(type='FeatureLoss', weight=1.0))

@@ -1,3 +1,3 @@
-# F-SKD (Shin et al., 2023): the cosine distance between features.
+# F-SKD (Shin et al., 2023): the cosine distance between features, 5 times the sum over the stages as in its code.
 _base_ = './arcface_ir50-cbam_casia-2x_askd.py'
 _base_.custom_hooks[-1].losses = dict(loss_feature=dict(type='FeatureSimilarityLoss', weight=5.0))

@@ -1,3 +1,5 @@
-# HORKD: L1 between embeddings, Huber between their distances and angles.
+# HORKD: L1 between embeddings, Huber between their distances and angles. The weights are ours.
 _base_ = './arcface_ir50-cbam_casia-2x_askd.py'
-_base_.custom_hooks[-1].losses = dict(loss_relation=dict(type='HybridOrderRelationLoss', weight=1.0))
+_base_.custom_hooks[-1].losses = dict(
+    loss_relation=dict(type='HybridOrderRelationLoss', orders=(1.0, 20.0, 25.0), weight=1.0)
+)

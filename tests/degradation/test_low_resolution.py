@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage import data
 from torchvision.transforms.functional import gaussian_blur
 
-from askd_mmdet.degradation import low_resolution
+from askd_mmdet.degradation import enlarge, low_resolution
 
 PICTURES = {name: getattr(data, name)() for name in ('astronaut', 'chelsea', 'coffee', 'rocket')}
 DTYPES = (np.uint8, np.uint16, np.float32, np.float64)
@@ -167,6 +167,47 @@ def test_views_and_read_only_images_work_and_stay_as_they_are():
         np.testing.assert_array_equal(view, before)
 
 
+@pytest.mark.parametrize('small, size', [((24, 24), (112, 112)), ((17, 30), (112, 90)), ((7, 150), (112, 112))])
+def test_enlarging_is_pils_bicubic_whose_kernel_is_not_opencvs(small, size):
+    picture = PICTURES['astronaut'][..., 1].astype(np.float32)[90 : 90 + small[0], 180 : 180 + small[1]]
+    np.testing.assert_allclose(enlarge(picture, size), pil_resize(picture, size), atol=5e-3)
+    assert np.abs(enlarge(picture, size) - cv2.resize(picture, size[::-1], interpolation=cv2.INTER_CUBIC)).max() > 1
+
+
+@pytest.mark.parametrize('recipe', ['paper', 'authors'])
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_enlarging_the_small_image_by_hand_is_the_degradation(recipe, dtype):
+    face = PICTURES['astronaut'][:112, 150:262].astype(dtype)
+    if recipe == 'paper':
+        small = np.dstack([pil_resize(channel.astype(np.float32), (24, 24)) for channel in np.moveaxis(face, 2, 0)])
+        small = small.round().clip(0, 255) if np.issubdtype(dtype, np.integer) else small
+    else:
+        rows = np.arange(24) * 112 // 24  # nearest, as torch rounds
+        small = face[rows][:, rows]
+    expected = low_resolution(face, size=24, sigma=0, recipe=recipe)
+    found = enlarge(small.astype(dtype), 112, recipe=recipe)
+    assert found.dtype == dtype and found.shape == face.shape
+    # half a step of the small image, enlarged with a kernel that overshoots, and its clipping
+    np.testing.assert_allclose(found.astype(float), expected, atol=3 if np.issubdtype(dtype, np.integer) else 5e-3)
+
+
+def test_an_image_of_the_size_stays_as_it_is():
+    picture = PICTURES['chelsea']
+    for recipe in ('paper', 'authors'):
+        result = enlarge(picture, picture.shape[:2], recipe=recipe)
+        np.testing.assert_array_equal(result, picture)
+        assert not np.shares_memory(result, picture)
+
+
+def test_enlarging_names_what_is_wrong():
+    with pytest.raises(ValueError, match='size=0, expected whole pixels'):
+        enlarge(np.zeros((8, 8), np.uint8), 0)
+    with pytest.raises(ValueError, match="recipe='linear', expected 'paper' or 'authors'"):
+        enlarge(np.zeros((8, 8), np.uint8), 16, recipe='linear')
+    with pytest.raises(TypeError, match='type int64, expected uint8'):
+        enlarge(np.zeros((8, 8), np.int64), 16)
+
+
 @pytest.mark.parametrize(
     'wrong, message',
     [
@@ -174,9 +215,9 @@ def test_views_and_read_only_images_work_and_stay_as_they_are():
         (dict(ratio=2, size=24), 'ratio=2 and size=24, expected exactly one'),
         (dict(ratio=0.5), 'ratio=0.5, expected at least 1'),
         (dict(ratio=float('nan')), 'ratio=nan, expected at least 1'),
-        (dict(size=0), 'size=0, expected the LR size'),
-        (dict(size=(24, 24, 3)), 'expected the LR size'),
-        (dict(size=2.5), 'size=2.5, expected the LR size'),
+        (dict(size=0), 'size=0, expected whole pixels'),
+        (dict(size=(24, 24, 3)), 'expected whole pixels'),
+        (dict(size=2.5), 'size=2.5, expected whole pixels'),
         (dict(ratio=2, sigma=-1), 'sigma=-1, expected'),
         (dict(ratio=1, recipe='paper2'), "recipe='paper2', expected 'paper' or 'authors'"),
     ],

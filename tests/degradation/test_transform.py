@@ -10,7 +10,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.structures import BaseDataElement
 from skimage import data
 
-from askd_mmdet.degradation import LowResolution, low_resolution
+from askd_mmdet.degradation import LowResolution, ResizeToHR, enlarge, low_resolution
 
 PICTURES = [getattr(data, name)() for name in ('astronaut', 'chelsea', 'coffee')]
 
@@ -274,3 +274,23 @@ def test_the_mirrored_twin_is_mirrored_before_it_is_degraded(recipe):
     np.testing.assert_array_equal(packed['data_samples'].mirrored, expected)
     np.testing.assert_array_equal(packed['inputs'], low_resolution(image, 4, recipe=recipe).transpose(2, 0, 1))
     assert np.array_equal(expected[..., ::-1], packed['inputs']) == (recipe == 'paper')
+
+
+@pytest.mark.parametrize('shape, recipe', [((24, 24), 'authors'), ((30, 112), 'authors'), ((300, 24), 'paper')])
+def test_only_images_that_are_smaller_are_enlarged_by_the_authors_recipe(shape, recipe):
+    image = PICTURES[0][: shape[0], : shape[1]]
+    found = TRANSFORMS.build(dict(type='ResizeToHR', size=112, recipe='authors'))(dict(img=image))
+    np.testing.assert_array_equal(found['img'], enlarge(image, 112, recipe=recipe))
+    assert found['img_shape'] == (112, 112)
+
+
+def test_larger_images_are_reduced_without_aliasing():
+    stripes = np.tile(np.uint8([0, 200]), (224, 112))
+    assert np.ptp(ResizeToHR(112)(dict(img=stripes))['img'][:, 2:-2]) <= 1
+
+
+def test_wrong_sizes_and_recipes_fail_when_built():
+    with pytest.raises(ValueError, match='expected whole pixels'):
+        ResizeToHR(1.5)
+    with pytest.raises(ValueError, match="recipe='nearest', expected"):
+        ResizeToHR(112, recipe='nearest')

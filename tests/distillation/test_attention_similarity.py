@@ -62,11 +62,26 @@ def test_equation_8(mode, activation):
 
 
 @pytest.mark.parametrize('kind', ['channel', 'spatial'])
-def test_one_kind_of_map_alone(kind):
+def test_one_kind_of_map_alone_keeps_its_share_of_equation_8(kind):
     other = {'channel': 'spatial', 'spatial': 'channel'}[kind]
-    loss = AttentionSimilarityLoss(**{other: None}, weight=1.0)
+    loss = AttentionSimilarityLoss(**{other: None}, weight=5.0)
     assert list(loss.taps) == [kind]
-    assert loss(layers(0), layers(1)).item() == pytest.approx(sum(rho(kind, i, np.asarray) for i in range(2)), rel=1e-5)
+    expected = 5 * sum(rho(kind, i, np.asarray) / 2 for i in range(2))
+    assert loss(layers(0), layers(1)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_the_other_kind_the_pull_on_a_map_is_the_same():
+    """So the last two rows of table 3 differ by the channel maps alone."""
+    pulls = []
+    for settings in ({}, dict(channel=None)):
+        student = layers(0)
+        for maps in student.values():
+            for x in maps:
+                x.requires_grad_()
+        AttentionSimilarityLoss(**settings)(student, layers(1)).backward()
+        pulls.append([x.grad for x in student['spatial']])
+    for both, spatial in zip(*pulls):
+        assert torch.equal(both, spatial) and both.norm() > 0
 
 
 def test_half_precision_maps_are_compared_in_float32():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mmengine.registry import MODELS
 from scipy.special import rel_entr, softmax
 
+from askd_mmdet.distillation import HybridOrderRelationLoss
 from askd_mmdet.distillation.losses.relations import angle_distance, pair_distances
 from tests.toy_run import ROOT
 
@@ -59,9 +60,10 @@ def angles(x):
     return out
 
 
-def horkd(student, teacher, orders=(1, 1, 1)):
+def horkd(student, teacher, orders=(1, 20, 25)):
     s, t = student.double().numpy(), teacher.double().numpy()
     distances = [np.linalg.norm(x[:, None] - x, axis=2) for x in (s, t)]
+    distances = [x / x[x > 0].mean() for x in distances]
     terms = np.abs(s - t).mean(), huber(distances[0] - distances[1]).mean(), huber(angles(s) - angles(t)).mean()
     return np.dot(orders, terms)
 
@@ -185,6 +187,36 @@ def test_the_same_face_twice_in_a_batch_gives_a_finite_gradient():
     student.requires_grad_()
     evaluate(MODELS.build(dict(type='HybridOrderRelationLoss')), [student], [teacher]).backward()
     assert student.grad.isfinite().all() and student.grad.abs().max() < 10
+
+
+def order_shares(rank, likeness):
+    """Of HORKD's three orders in the gradient, by its norm, on embeddings of a batch of 128 people.
+
+    512 numbers of unit variance, as IRResNet's last batch norm puts them out, of which `rank` are independent;
+    `likeness` is the correlation of student and teacher.
+    """
+    generator = torch.Generator().manual_seed(0)
+    people, others = torch.randn(2, 128, rank, generator=generator)
+    directions = torch.randn(rank, 512, generator=generator) / rank**0.5
+    student = (likeness * people + (1 - likeness**2) ** 0.5 * others) @ directions
+    norms = []
+    for order, weight in enumerate(HybridOrderRelationLoss().orders):
+        loss = HybridOrderRelationLoss(orders=[weight if i == order else 0.0 for i in range(3)])
+        leaf = student.clone().requires_grad_()
+        evaluate(loss, [leaf], [people @ directions]).backward()
+        norms.append(leaf.grad.norm().item())
+    return np.array(norms) / sum(norms)
+
+
+@pytest.mark.parametrize('rank', [16, 64, 512])
+@pytest.mark.parametrize('likeness', [0.0, 0.5, 0.9])
+def test_each_order_of_horkd_has_a_share_of_the_gradient_worth_having(rank, likeness):
+    assert order_shares(rank, likeness).min() > 0.1
+
+
+def test_the_shares_that_horkd_states():
+    for rank, shares in ((16, (17, 42, 41)), (512, (48, 26, 25))):
+        assert 100 * order_shares(rank, 0.5) == pytest.approx(shares, abs=1)
 
 
 @pytest.mark.parametrize('name', ['HybridOrderRelationLoss', 'RelationLoss'])

@@ -5,8 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 from scipy.special import log_softmax
+from scipy.stats import kstest, uniform
 
 from askd_mmdet.recognition.arcface_head import ArcFaceHead
 
@@ -68,6 +70,28 @@ def test_embeddings_on_a_class_weight_give_finite_gradients():
     loss = head.loss((embeddings,), samples(range(200)))['loss_arcface']
     loss.backward()
     assert loss.isfinite() and embeddings.grad.isfinite().all() and head.norm_product.weight.grad.isfinite().all()
+
+
+def test_the_class_weights_start_as_the_authors():
+    """Uniform within sqrt(6 / (classes + 512)), so that a row is about 0.30 long among CASIA's 10,572."""
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(
+            dict(
+                type='FaceRecognizer',
+                backbone=dict(
+                    type='IRResNet', depth=18, base_channels=1, input_size=16, cbam=dict(type='CBAM', reduction=1)
+                ),
+                head=dict(type='ArcFaceHead', num_classes=10572, in_channels=512),
+            )
+        )
+    model.init_weights()  # as the Runner does
+    weight = model.head.norm_product.weight.detach()
+    bound = np.sqrt(6 / (10572 + 512))
+    assert weight.shape == (10572, 512) and weight.dtype == torch.float32
+    assert 0.9999 * bound < weight.abs().max().item() <= bound * (1 + 1e-6)
+    assert kstest(weight.flatten()[:100_000].numpy(), uniform(-bound, 2 * bound).cdf).pvalue > 0.01
+    assert weight.norm(dim=1).mean().item() == pytest.approx(0.304, abs=0.002)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

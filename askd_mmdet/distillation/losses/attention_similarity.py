@@ -34,8 +34,9 @@ def attention_similarity(student_map: Tensor, teacher_map: Tensor) -> Tensor:
 class AttentionSimilarityLoss(DistillationLoss):
     """Distillation loss of eq. 8: (rho of the spatial map + rho of the channel map) / 2, summed over the layers.
 
-    With one kind of map alone ("spatial only" of table 3) the layer's term is that map's rho. The authors' code omits
-    the 1/2: it is this loss at twice the weight.
+    A kind that is left out ("spatial only" of table 3) leaves out its rho and nothing else: the 1/2 stays, so that at
+    one weight both rows of the table pull the spatial maps equally. The authors' code omits the 1/2: it is this loss at
+    twice the weight.
 
     Args:
         channel: Pattern of the modules that return the raw channel maps, None to leave them out.
@@ -61,8 +62,11 @@ class AttentionSimilarityLoss(DistillationLoss):
         self.activation = torch.sigmoid if maps == 'sigmoid' else lambda x: x
 
     def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
-        return sum(
-            attention_similarity(self.activation(s.float()), self.activation(t.float()))
-            for kind in self.taps
-            for s, t in zip(student[kind], teacher[kind], strict=True)
-        ) / len(self.taps)
+        return (
+            sum(
+                attention_similarity(self.activation(s.float()), self.activation(t.float()))
+                for kind in self.taps
+                for s, t in zip(student[kind], teacher[kind], strict=True)
+            )
+            / 2
+        )

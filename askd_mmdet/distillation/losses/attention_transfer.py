@@ -25,10 +25,12 @@ class AttentionTransferLoss(DistillationLoss):
 
     Args:
         tap: Pattern of the modules that end the stages.
-        distance: 'l2' (AT): the squared difference, averaged over batch and positions, so that the custom weight of
-            1000 is the AT paper's beta, 1000 over the number of elements (its code, like this, leaves out the 1/2 of
-            its formula). 'cosine' (AT*): the cosine distance, eq. 7.
-        weight: Factor of the loss.
+        distance: 'l2' (AT): the squared difference, averaged over batch and positions. 'cosine' (AT*): the cosine
+            distance, eq. 7.
+        weight: Factor of the loss. 1000 for 'l2' is that of the AT authors' code, which like this takes the mean over
+            positions, leaves out the 1/2 of its formula and sums over the stages; the paper writes it as a beta of 1000
+            over the number of elements. F-SKD's repository has 1000 times the mean over four stages, a quarter of this.
+            For AT* the A-SKD paper names none; 5 in the configs, its lambda, is this project's choice.
 
     Raises:
         ValueError: For another `distance`, or (when called) features of different shape.

@@ -13,7 +13,7 @@ class FeatureSimilarityLoss(DistillationLoss):
 
     Args:
         tap: Pattern of the modules that end the stages.
-        weight: Factor of the loss.
+        weight: Factor of the loss; 5 is that of its authors' code, which has 20 times the mean over four stages.
     """
 
     def __init__(self, tap: str = 'backbone.layer?', weight: float = 5.0):

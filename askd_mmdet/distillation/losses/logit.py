@@ -39,9 +39,11 @@ class LogitLoss(DistillationLoss):
     Args:
         tap: Pattern of the module with the logits: 'head.fc' in a plain classifier, 'head.norm_product' in an
             ArcFaceHead, where it puts out cosines.
-        scale: Factor that makes logits of the tap's output: s = 32 for ArcFace's cosines (without margin), else 1.
+        scale: Factor that makes logits of the tap's output: s = 32 for ArcFace's cosines, else 1. The cosines are free
+            of the margin, which the later code of A-SKD's authors leaves in both networks: it is a handicap of
+            training, and not what a network believes.
         temperature: T > 0; 4 by custom.
-        weight: Factor of the loss.
+        weight: Factor of the loss; 1 is this project's choice.
 
     Raises:
         ValueError: When the temperature is not positive.

@@ -18,7 +18,8 @@ class RelationLoss(DistillationLoss):
     Args:
         tap: Pattern of the modules that put out embeddings (N, C); by default a classifier's pooled features.
         distances: Weight of the pairs' distances.
-        angles: Weight of the triplets' angles; 25 and 50 are those of the RKD authors' classification code.
+        angles: Weight of the triplets' angles; 25 and 50 are those of RKD's authors for CIFAR and ImageNet. For
+            embeddings (metric learning) they have 1 and 2, F-SKD's repository has 40 and 80.
         weight: Factor of the loss.
     """
 

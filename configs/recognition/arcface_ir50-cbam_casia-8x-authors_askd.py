@@ -1,0 +1,5 @@
+# The authors' own experiment.
+_base_ = './arcface_ir50-cbam_casia-2x-authors_askd.py'
+_base_.train_dataloader.dataset.pipeline[-1].ratio = 8
+_base_.val_dataloader.dataset.pipeline[-1].ratio = 8
+_base_.test_dataloader.dataset.pipeline[-1].ratio = 8
