@@ -6,6 +6,7 @@ from askd_mmdet.detection.photometric_distortion import ClippedPhotoMetricDistor
 from askd_mmdet.detection.square_crop import SquareCrop
 from askd_mmdet.detection.wider_face_dataset import WiderFaceTxtDataset
 from askd_mmdet.detection.wider_face_metric import WiderFaceMetric
+from askd_mmdet.detection.zero_init_resnet import ZeroInitResNet
 
 __all__ = [
     'ClippedPhotoMetricDistortion',
@@ -14,4 +15,5 @@ __all__ = [
     'SquareCrop',
     'WiderFaceMetric',
     'WiderFaceTxtDataset',
+    'ZeroInitResNet',
 ]
