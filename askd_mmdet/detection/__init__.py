@@ -3,14 +3,18 @@
 import askd_mmdet.core  # noqa: F401, which a config of this task needs as well
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
+from askd_mmdet.detection.photometric_distortion import ClippedPhotoMetricDistortion
 from askd_mmdet.detection.square_crop import SquareCrop
 from askd_mmdet.detection.wider_face_dataset import WiderFaceTxtDataset
 from askd_mmdet.detection.wider_face_metric import WiderFaceMetric
+from askd_mmdet.detection.zero_init_resnet import ZeroInitResNet
 
 __all__ = [
+    'ClippedPhotoMetricDistortion',
     'InceptionContext',
     'IoUAwareRetinaHead',
     'SquareCrop',
     'WiderFaceMetric',
     'WiderFaceTxtDataset',
+    'ZeroInitResNet',
 ]

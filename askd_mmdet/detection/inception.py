@@ -17,6 +17,7 @@ class InceptionContext(BaseModule):
     Args:
         channels: Channels C of the levels, divisible by 4.
         norm_cfg: Norm after every convolution.
+        init_cfg: Initial values, of all five convolutions.
 
     Shape:
         Tuple of (N, C, H_i, W_i) -> tuple of the same shapes.
@@ -36,7 +37,9 @@ class InceptionContext(BaseModule):
             raise ValueError(f'InceptionContext needs channels divisible by 4, got {channels}')
 
         def conv(inputs, outputs, act_cfg=None):
-            return ConvModule(inputs, outputs, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            module = ConvModule(inputs, outputs, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            module.is_init = True  # else MMEngine lets it draw its weights once more, after `init_cfg`
+            return module
 
         relu = dict(type='ReLU')
         half, quarter = channels // 2, channels // 4

@@ -20,7 +20,7 @@ class IoUAwareRetinaHead(RetinaHead):
         loss_iou: Loss between the predicted logit and the decoded box's IoU, on positive anchors.
         **kwargs: RetinaHead's, with one class. `test_cfg` also takes `score_alpha` (alpha above, the share of the
             classification in [0, 1]; TinaFace: 0.4), `min_box_side` (pixels of the network's image, on
-            sqrt(width * height)) and `min_face_height` (pixels of the original image).
+            sqrt(width * height)) and `min_face_height` (pixels of the original image): smaller boxes go before NMS.
     """
 
     def __init__(
@@ -38,8 +38,9 @@ class IoUAwareRetinaHead(RetinaHead):
 
     def init_weights(self) -> None:
         super().init_weights()
-        nn.init.zeros_(self.retina_iou.weight)
-        nn.init.zeros_(self.retina_iou.bias)
+        for branch in (self.retina_reg, self.retina_iou):
+            nn.init.zeros_(branch.weight)
+            nn.init.zeros_(branch.bias)
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Class logits (N, A*K, H, W), box deltas (N, A*4, H, W) and IoU logits (N, A, H, W) of one level."""
@@ -119,11 +120,11 @@ class IoUAwareRetinaHead(RetinaHead):
         )
 
     def _bbox_post_process(self, results, cfg, rescale=False, with_nms=True, img_meta=None) -> InstanceData:
+        # Before NMS, or a box too small to stay would suppress a valid neighbour first.
         width, height = get_box_wh(results.bboxes)
-        results = results[(width * height).sqrt() >= cfg.min_box_side]
-        results = super()._bbox_post_process(results, cfg, rescale, with_nms, img_meta)
-        height = get_box_wh(results.bboxes)[1] / (1 if rescale else img_meta['scale_factor'][1])
-        return results[height >= cfg.min_face_height]
+        face_height = height / img_meta['scale_factor'][1]
+        large = ((width * height).sqrt() >= cfg.min_box_side) & (face_height >= cfg.min_face_height)
+        return super()._bbox_post_process(results[large], cfg, rescale, with_nms, img_meta)
 
 
 def fuse_scores(cls_logit: Tensor, iou_logit: Tensor, alpha: float) -> Tensor:

@@ -11,20 +11,20 @@ from mmdet.registry import TRANSFORMS
 class SquareCrop(BaseTransform):
     """Crop a square of random side and place in which the centre of at least one face lies.
 
-    Side and place are drawn anew until a face is inside (250 times in TinaFace); should that
-    never happen, the square is placed around a face drawn at random. Ignored faces, and those with
-    their centre outside the image, do not count. An image in which no face counts takes any square.
-    A box stays when its centre is inside; it is then translated and clipped.
+    The side is drawn once, so that every scale gets its share whatever the image shows. Its place is drawn anew until
+    a face is inside, 250 times at most in TinaFace; should that never happen, the last place is taken, without a face.
+    Ignored faces do not count. An image in which no face counts takes any place. A box stays when its centre is
+    inside; it is then translated and clipped.
 
-    All tries are drawn at once from NumPy's global generator, so an image takes as many random
-    numbers whatever it shows (but for a face to place the square around).
+    All places are drawn at once from NumPy's global generator, so an image takes as many random numbers whatever it
+    shows.
 
     Required and modified keys: img (H, W, ...), img_shape, gt_bboxes (HorizontalBoxes, (N, 4)),
     gt_bboxes_labels (N,), gt_ignore_flags (N,).
 
     Args:
         scales: Sides to draw from, as a part of the image's shorter side, each in (0, 1].
-        tries: How many squares are drawn at most.
+        tries: How many places are drawn at most.
 
     Raises:
         ValueError: When built, if a scale is out of range or there is no scale or no try.
@@ -59,17 +59,11 @@ class SquareCrop(BaseTransform):
 
     def _draw(self, size, centres):
         """The left top corner (x, y) and the side of the square, given the image's width and height."""
-        centres = centres[_inside(centres, 0, size)]
-        sides = np.rint(np.random.choice(self.scales, self.tries) * size.min()).clip(1).astype(int)
-        corners = np.random.randint(0, size - sides[:, None] + 1)
-        hits = _inside(centres, corners[:, None], sides[:, None, None]).any(1)
-        if hits.any() or not len(centres):
-            first = hits.argmax()
-            return corners[first], int(sides[first])
-        side = int(sides[0])
-        pixel = centres[np.random.randint(len(centres))].astype(int)
-        corner = np.random.randint((pixel - side + 1).clip(0), np.minimum(pixel, size - side) + 1)
-        return corner, side
+        side = max(round(np.random.choice(self.scales) * size.min()), 1)
+        corners = np.random.randint(0, size - side + 1, (self.tries, 2))
+        hits = _inside(centres, corners[:, None], side).any(1)
+        hits[-1] = True
+        return corners[hits.argmax()], side
 
     def __repr__(self):
         return f'{type(self).__name__}(scales={self.scales}, tries={self.tries})'

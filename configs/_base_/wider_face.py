@@ -15,7 +15,8 @@ train_pipeline = [
         transforms=[
             dict(type='SquareCrop', scales=(0.3, 0.45, 0.6, 0.8, 1.0)),
             dict(
-                type='PhotoMetricDistortion',
+                type='ClippedPhotoMetricDistortion',
+                prob=0.5,
                 brightness_delta=32,
                 contrast_range=(0.5, 1.5),
                 saturation_range=(0.5, 1.5),

@@ -157,23 +157,45 @@ def greedy_nms(boxes, scores, threshold):
     return kept
 
 
-def test_predictions_are_thresholded_after_fusion_filtered_by_size_and_suppressed(head):
+@pytest.mark.parametrize('rescale', [False, True])
+def test_predictions_are_thresholded_after_fusion_filtered_by_size_and_suppressed(head, rescale):
+    """The picture is twice as wide and four times as high in the network as in the original."""
     cls, box, iou_pred = outputs()
     cls = [level - 4.5 for level in cls]
-    meta = dict(META, ori_shape=(SIZE // 2, SIZE // 2), scale_factor=(2.0, 2.0))
-    head.test_cfg = ConfigDict(head.test_cfg, min_face_height=8)
-    (result,) = head.predict_by_feat(cls, box, iou_pred, batch_img_metas=[meta], rescale=True)
+    meta = dict(META, ori_shape=(SIZE // 4, SIZE // 2), scale_factor=(2.0, 4.0))
+    head.test_cfg = ConfigDict(head.test_cfg, min_face_height=5)
+    (result,) = head.predict_by_feat(cls, box, iou_pred, batch_img_metas=[meta], rescale=rescale)
 
     scores = expit(flat(cls, 1)[:, 0]) ** 0.8 * expit(flat(iou_pred, 1)[:, 0]) ** 1.2
     boxes = decode(anchors(), flat(box, 4)).clip(0, SIZE)
-    large = np.sqrt((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1)) >= 1
+    width, height = (boxes[:, 2:] - boxes[:, :2]).clip(0).T
+    large = (np.sqrt(width * height) >= 1) & (height / 4 >= 5)
     chosen = np.flatnonzero((scores > 0.01) & large)
-    assert 0 < len(chosen) < len(scores)
+    assert 0 < len(chosen) < (scores > 0.01).sum() < len(scores)
     kept = chosen[greedy_nms(boxes[chosen], scores[chosen], 0.45)]
-    kept = kept[(boxes[kept, 3] - boxes[kept, 1]) / 2 >= 8]
     assert len(result) == len(kept) > 3
     np.testing.assert_allclose(result.scores.numpy(), scores[kept], rtol=1e-4)
-    np.testing.assert_allclose(result.bboxes.numpy(), boxes[kept] / 2, atol=1e-3)
+    np.testing.assert_allclose(result.bboxes.numpy(), boxes[kept] / ([2, 4, 2, 4] if rescale else 1), atol=1e-3)
+
+
+@pytest.mark.parametrize('rescale', [False, True])
+@pytest.mark.parametrize(
+    'setting, small',
+    [('min_face_height', [0, 0, 20, 17.8]), ('min_box_side', [0, 0, 18, 17.8])],
+    ids=['height', 'side'],
+)
+def test_a_box_too_small_to_stay_suppresses_no_other(head, setting, small, rescale):
+    """Two boxes at IoU 0.9, of which the better one is lower than 9 px in the original, or smaller than 19 px here."""
+    setting = {setting: dict(min_face_height=9, min_box_side=19)[setting]}
+    head.test_cfg = ConfigDict(head.test_cfg, **dict(dict(min_face_height=0, min_box_side=0), **setting))
+    valid = [0, 0, 20, 19.8]
+    results = InstanceData(
+        bboxes=torch.tensor([small, valid]), scores=torch.tensor([0.9, 0.5]), labels=torch.zeros(2, dtype=torch.long)
+    )
+    meta = dict(META, scale_factor=(0.5, 2.0))
+    result = head._bbox_post_process(results, head.test_cfg, rescale=rescale, img_meta=meta)
+    assert result.scores.tolist() == [0.5]
+    torch.testing.assert_close(result.bboxes[0], torch.tensor([0, 0, 40, 9.9] if rescale else valid))
 
 
 def test_nothing_above_the_threshold_gives_no_box(head):

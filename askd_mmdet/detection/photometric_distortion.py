@@ -1,0 +1,61 @@
+"""TinaFace's photometric distortion: MMDetection's draws, on half of the pictures and within the range of pixels."""
+
+import mmcv
+import numpy as np
+from mmdet.datasets.transforms import PhotoMetricDistortion
+from mmdet.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ClippedPhotoMetricDistortion(PhotoMetricDistortion):
+    """Distort the colours of a part of the images, and never leave [0, 255].
+
+    With probability `prob` the image gets, each with probability 1/2 and in this order, another brightness, contrast
+    (half of the times only after the colours), saturation, hue, and order of channels. It is clipped to [0, 255] after
+    brightness, after contrast and after the way back from HSV, as TinaFace does; its parent distorts every image and
+    clips none.
+
+    Required and modified key: img (H, W, 3), BGR in [0, 255]; becomes float32, whether distorted or not.
+
+    Args:
+        prob: Share of the images that are distorted, in [0, 1].
+        **kwargs: PhotoMetricDistortion's: `brightness_delta` (grey levels), `contrast_range` and `saturation_range`
+            (factors), `hue_delta` (degrees), `swap_channels`.
+
+    Raises:
+        ValueError: When built, if the probability is out of its range.
+    """
+
+    def __init__(self, prob: float = 0.5, **kwargs):
+        if not 0 <= prob <= 1:
+            raise ValueError(f'found prob={prob}, expected a probability in [0, 1]')
+        super().__init__(**kwargs)
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Distort the image, or only turn it into floats."""
+        image = results['img'].astype(np.float32)
+        results['img'] = self._distort(image, *self._random_flags()) if np.random.rand() < self.prob else image
+        return results
+
+    @staticmethod
+    def _distort(
+        image, contrast_first, brighten, contrast, saturate, turn, swap, delta, alpha, saturation, degrees, order
+    ):
+        if brighten:
+            image = (image + delta).clip(0, 255)
+        if contrast and contrast_first:
+            image = (image * alpha).clip(0, 255)
+        if saturate or turn:
+            hsv = mmcv.bgr2hsv(image)
+            if saturate:
+                hsv[..., 1] *= saturation  # above 1 a channel falls below 0, which the clipping below mends
+            if turn:
+                hsv[..., 0] = (hsv[..., 0] + degrees) % 360
+            image = mmcv.hsv2bgr(hsv).clip(0, 255)
+        if contrast and not contrast_first:
+            image = (image * alpha).clip(0, 255)
+        return image.take(order, -1) if swap else image
+
+    def __repr__(self):
+        return f'{super().__repr__()[:-1]}, prob={self.prob})'
