@@ -31,7 +31,8 @@ def build(cfg):
 
 def test_there_are_these_and_no_others():
     names = {path.stem for path in (ROOT / 'configs/detection').glob('*.py')}
-    assert names == {f'tinaface_r50-{v}-cbam_widerface{s}' for v, s in EXPERIMENTS}
+    without_cbam = {f'tinaface_r50-{v}_widerface' for v in VARIANTS}
+    assert names == {f'tinaface_r50-{v}-cbam_widerface{s}' for v, s in EXPERIMENTS} | without_cbam
 
 
 @pytest.mark.parametrize('variant, setting', EXPERIMENTS)
@@ -53,6 +54,15 @@ def test_an_experiment_differs_from_its_hr_in_ratio_and_distillation_only(varian
         assert hook.checkpoint == f'work_dirs/tinaface_r50-{variant}-cbam_widerface/epoch_630.pth'
         assert hook.checkpoint.endswith(f'epoch_{cfg.train_cfg.max_epochs}.pth')
     assert cfg.to_dict() == hr.to_dict()
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_the_network_to_import_differs_from_the_experiments_in_cbam_only(variant):
+    plain = Config.fromfile(ROOT / f'configs/detection/tinaface_r50-{variant}_widerface.py')
+    with_cbam = load(variant)
+    assert plain.model.backbone.plugins is None and with_cbam.model.backbone.plugins
+    plain.model.backbone.plugins = with_cbam.model.backbone.plugins
+    assert plain.to_dict() == with_cbam.to_dict()
 
 
 @pytest.mark.parametrize('variant', VARIANTS)

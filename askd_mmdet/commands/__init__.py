@@ -12,6 +12,9 @@ _COMMANDS = {
         'tune': 'search for hyper-parameters on held-out training data',
         'demo': 'teacher, base and A-SKD on toy data, with a table and a picture',
     },
+    'checkpoints': {
+        'convert': "turn checkpoints of the authors' recogniser or of vedadet's TinaFace into ours, or back",
+    },
     'data': {
         'toy': 'make a small data set without a download',
     },

@@ -119,10 +119,11 @@ class DistillationHook(Hook):
             self.wanted = self.teacher.see(self.hr_inputs, counts)
             self.counts = counts
         with torch.autocast(get_device(), enabled=False):
-            distilled = {
-                name: loss(*({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, self.wanted)))
-                for name, loss in self.losses.items()
-            }
+            distilled = {}
+            for name, loss in self.losses.items():
+                ours, theirs = ({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, self.wanted))
+                loss.watch(theirs, kwargs.get('data_samples'))
+                distilled[name] = loss(ours, theirs)
         if taken := distilled.keys() & losses.keys():
             raise ValueError(f'the student already has losses named {sorted(taken)}; rename the distillation losses')
         return {**losses, **distilled}

@@ -2,7 +2,13 @@
 
 They hold `iters` and `net_state_dict`: `*_net.ckpt` the backbone, `*_margin.ckpt` the ArcFace head's weights. Their
 network and :class:`IRResNet` have the same modules under the same names, apart from the attention's.
+
+Their classes are numbered as the file system happened to list the folders of the unpacked pictures, which only the
+`train.list` of the same training tells. Ours are in the order of the labels in `train.rec`, and that is the order of
+the sorted folders, since their unpacker names a folder by its label with leading zeros, as ours does.
 """
+
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,17 +23,62 @@ _ATTENTION = {
 _HEAD = 'head.norm_product.weight'
 
 
-def from_authors(net: dict, margin: dict | None = None, source: str = 'the checkpoint') -> dict[str, Tensor]:
-    """Weights of a :class:`FaceRecognizer` from what is in the authors' files.
+def read_train_list(path: str | Path) -> list[str]:
+    """The identities in a `train.list` in the order of its labels.
+
+    A line is the path of a picture and its label, divided by spaces or tabs; an identity is the folder of its pictures.
+
+    Raises:
+        FileNotFoundError: When there is no such file.
+        ValueError: For a line of another kind, an identity with two labels, a label of two identities, or labels that
+            are not 0 to C - 1.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} does not exist; it should be the train.list that the authors trained with')
+    try:
+        lines = Path(path).read_text('utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is no text file: {error}; expected a train.list') from error
+    label_of, identity_of = {}, {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        picture, *rest = line.replace('\\', '/').rsplit(None, 1)
+        folder = picture.split('/')[-2:-1]
+        if not (rest and folder and folder[0].strip(' .') and rest[0].isascii() and rest[0].isdecimal()):
+            raise ValueError(
+                f"{path}:{number}: found {line!r}, expected a picture in its identity's folder and a label, as in "
+                "'image/000007/00000012.jpg  3'"
+            )
+        identity, label = folder[0], int(rest[0])
+        if (other := label_of.setdefault(identity, label)) != label:
+            raise ValueError(f'{path}:{number}: found label {label} for {identity}, which had label {other} before')
+        if (other := identity_of.setdefault(label, identity)) != identity:
+            raise ValueError(f'{path}:{number}: found label {label} for {identity}, but it was that of {other} before')
+    if not identity_of or max(identity_of) >= len(identity_of):
+        raise ValueError(
+            f'{path}: found {len(identity_of)} identities with labels up to {max(identity_of, default=None)}, expected '
+            'labels from 0 on without a gap, a row of the margin for each'
+        )
+    return [identity_of[label] for label in range(len(identity_of))]
+
+
+def from_authors(
+    net: dict, margin: dict | None = None, identities: list[str] | None = None, source: str = 'the checkpoint'
+) -> dict:
+    """A checkpoint of a :class:`FaceRecognizer` (`state_dict`, and `meta` with `iter`) from the authors' files.
 
     Args:
         net: Content of `*_net.ckpt`.
         margin: Content of `*_margin.ckpt`; without it the recognizer has no head (`head=None`).
-        source: Where they come from, for messages.
+        identities: Theirs in the order of the margin's rows, see :func:`read_train_list`, which puts the rows in our
+            order; without them the rows stay as they are.
+        source: Where the files come from, for messages.
 
     Raises:
-        ValueError: When they are no such checkpoints, or do not fit the network.
+        ValueError: When they are no such checkpoints, or fit neither the network nor each other.
     """
+    iters = _iters(net, source)
     weights = {}
     for name, value in _content(net, source).items():
         for ours, theirs in _ATTENTION.items():
@@ -39,15 +90,20 @@ def from_authors(net: dict, margin: dict | None = None, source: str = 'the check
         if set(head) != {'weight'} or head['weight'].shape[1:] != (512,):
             shapes = {name: tuple(value.shape) for name, value in head.items()}
             raise ValueError(f'{source}: found {shapes} in the margin, expected one weight (classes, 512)')
-        weights[_HEAD] = head['weight']
-    return weights
+        if (other := _iters(margin, source)) != iters:
+            raise ValueError(f'{source}: found iters {iters} in the net and {other} in the margin, expected one moment')
+        weights[_HEAD] = head['weight'][_our_order(identities, len(head['weight']), source)]
+    return dict(state_dict=weights, meta=dict(iter=iters))
 
 
-def to_authors(checkpoint: dict, source: str = 'the checkpoint') -> tuple[dict, dict | None]:
+def to_authors(
+    checkpoint: dict, identities: list[str] | None = None, source: str = 'the checkpoint'
+) -> tuple[dict, dict | None]:
     """The contents of `*_net.ckpt` and `*_margin.ckpt` from a checkpoint of a :class:`FaceRecognizer`.
 
     Args:
         checkpoint: As :func:`askd_mmdet.training.read_checkpoint` returns it.
+        identities: In the order that the margin's rows shall have; without them the rows stay as they are.
         source: Where it comes from, for messages.
 
     Returns:
@@ -65,6 +121,8 @@ def to_authors(checkpoint: dict, source: str = 'the checkpoint') -> tuple[dict, 
             name = name.replace(ours, theirs)
         net[name.removeprefix('backbone.')] = value
     head = net.pop(_HEAD, None)
+    if head is not None:
+        head = head[_our_order(identities, len(head), source).argsort()]
     margin = None if head is None else dict(iters=iters, net_state_dict=dict(weight=head))
     return dict(iters=iters, net_state_dict=net), margin
 
@@ -78,6 +136,28 @@ def _content(checkpoint, source):
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{source}: 'net_state_dict' holds no weights; take a *_net.ckpt or *_margin.ckpt")
     return weights_of(dict(state_dict=weights))
+
+
+def _iters(checkpoint, source):
+    """The iterations that a file of theirs was trained for; 0 where it does not say."""
+    iters = checkpoint.get('iters', 0)
+    if type(iters) is not int or iters < 0:
+        raise ValueError(f"{source}: found {iters!r} under 'iters', expected the number of iterations")
+    return iters
+
+
+def _our_order(identities, rows, source):
+    """For every row of our head the row of theirs, int (rows,)."""
+    if identities is None:
+        return torch.arange(rows)
+    if len(identities) != rows:
+        raise ValueError(f'{source}: found {len(identities)} identities for {rows} rows of the head, expected as many')
+    if all(map(str.isdecimal, identities)) and sorted(identities) != sorted(identities, key=int):
+        raise ValueError(
+            f'{source}: the identities are numbers without leading zeros, whose order as sorted folders is not that in '
+            'train.rec; write them with leading zeros in the train.list'
+        )
+    return torch.tensor(sorted(range(rows), key=identities.__getitem__))
 
 
 def _check(weights, source):

@@ -10,10 +10,11 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from scipy.special import rel_entr, softmax
+from scipy.stats import binom
 from torch.nn.utils import parameters_to_vector
 
 from askd_mmdet.distillation import DistillationHook
-from askd_mmdet.distillation.losses.logit import logit_divergence
+from askd_mmdet.distillation.losses.logit import logit_divergence, near_chance
 from askd_mmdet.recognition.arcface_head import ArcFaceHead
 from askd_mmdet.recognition.ir_resnet import IRResNet
 from askd_mmdet.recognition.recognizer import FaceRecognizer
@@ -115,6 +116,100 @@ def test_losses_together_are_each_what_they_are_alone_and_add_up(pairs, teacher,
     gradients = [alone[name][1] - plain for name in names]
     least = min(gradient.norm() for gradient in gradients)
     assert (joint_step - plain - sum(gradients)).norm() < 0.01 * least
+
+
+CLASSES = 20
+
+
+@pytest.fixture(scope='module')
+def class_pairs():
+    """256 pictures, each one of 20 patterns in noise; the LR ones are the same."""
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.randint(40, 216, (CLASSES, 3, 32, 32), generator=generator)
+    pictures = [patterns[i % CLASSES] + torch.randint(-9, 9, (3, 32, 32), generator=generator) for i in range(256)]
+    samples = [DataSample().set_gt_label(i % CLASSES) for i in range(256)]
+    return [dict(inputs=x, hr_inputs=x, data_samples=z) for x, z in zip(pictures, samples)]
+
+
+def warnings(class_pairs, work_dir, order=slice(None)):
+    """What four steps of 128 pictures log about a teacher whose head has the classes in an order."""
+    model = dict(MODEL, head=dict(type=ArcFaceHead, num_classes=CLASSES, in_channels=8))
+    torch.manual_seed(1)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        teacher, student = MODELS.build(model).eval(), MODELS.build(model)
+    batch = collate(class_pairs)
+    labels = torch.cat([sample.gt_label for sample in batch['data_samples']])
+    with torch.no_grad():
+        (embeddings,) = teacher.extract_feat(teacher.data_preprocessor(dict(inputs=batch['inputs']))['inputs'])
+        # A class is told by the direction of its mean.
+        means = torch.stack([embeddings[labels == i].mean(0) for i in range(CLASSES)])
+        teacher.head.norm_product.weight.copy_(means)
+        accuracy = (teacher.head.norm_product(embeddings).argmax(1) == labels).float().mean()
+        assert accuracy > 0.9
+        teacher.head.norm_product.weight.copy_(means[order])
+    torch.save(teacher.state_dict(), work_dir / 'teacher.pth')
+    loss = LOSSES['loss_logit']
+    hook = DistillationHook(
+        dict(default_scope='mmpretrain', model=model), str(work_dir / 'teacher.pth'), dict(loss=loss)
+    )
+    Runner(
+        model=student,
+        work_dir=str(work_dir),
+        train_dataloader=torch.utils.data.DataLoader(class_pairs, batch_size=128, collate_fn=collate),
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
+        custom_hooks=[hook],
+        default_scope='mmpretrain',
+        experiment_name=work_dir.name,
+        log_level='WARNING',
+    ).train()
+    (log,) = work_dir.rglob('*.log')
+    return [line for line in log.read_text().splitlines() if 'WARNING' in line and 'LogitLoss' in line]
+
+
+def test_a_teacher_whose_classes_are_in_another_order_is_warned_of_once(class_pairs, tmp_path):
+    (warning,) = warnings(class_pairs, tmp_path, torch.arange(CLASSES).roll(1))
+    assert 'the teacher is right about 0 of the first 256 training pictures' in warning
+    assert 'near chance for 20 classes' in warning
+
+
+def test_a_teacher_that_knows_the_classes_is_not_warned_of(class_pairs, tmp_path):
+    assert not warnings(class_pairs, tmp_path)
+
+
+def test_after_the_first_pictures_nobody_looks_and_what_has_no_label_is_never_judged():
+    loss = MODELS.build(LOSSES['loss_logit'])
+    samples = [DataSample().set_gt_label(0) for _ in range(300)]
+    loss.watch(dict(logits=[torch.eye(300)]), samples)
+    assert (loss.hits, loss.pictures) == (1, 300)
+    loss.watch(dict(logits=None), None)
+    for logits, samples in (
+        (torch.eye(3), None),
+        (torch.eye(3), [DataSample()] * 3),
+        (torch.eye(3), [DataSample().set_gt_label([0, 1])] * 3),
+        (torch.zeros(3, 5, 2, 2), [DataSample().set_gt_label(0)] * 3),
+    ):
+        loss = MODELS.build(LOSSES['loss_logit'])
+        loss.watch(dict(logits=[logits]), samples)
+        assert loss.hits == 0
+        loss.watch(dict(logits=None), None)
+
+
+@pytest.mark.parametrize('classes', [2, 3, 10, 1000, 10572])
+def test_near_chance_is_a_binomial_test(classes):
+    rate = min(3 / classes, 0.5)
+    for pictures in (256, 300, 5000):
+        expected = [binom.sf(hits - 1, pictures, rate) > 1e-3 for hits in range(pictures + 1)]
+        assert [near_chance(hits, pictures, classes) for hits in range(pictures + 1)] == expected
+
+
+@pytest.mark.parametrize('classes', [8, 20, 10572])
+def test_shuffled_classes_are_near_chance_and_their_right_order_is_not(classes):
+    draw = np.random.default_rng(0)
+    labels = draw.integers(classes, size=256)
+    shuffled = [near_chance(int((draw.permutation(classes)[labels] == labels).sum()), 256, classes) for _ in range(200)]
+    assert np.mean(shuffled) > 0.95
+    assert not near_chance(205, 256, classes)  # 80 %
 
 
 @given(st.integers(0, 10**6), st.floats(-50, 50), st.floats(0.5, 20))

@@ -47,6 +47,9 @@ class DistillationLoss(nn.Module, metaclass=ABCMeta):
         """Scalar loss; both arguments hold, for each kind of tap, the outputs in the order in which they were made."""
         return self.weight * self.distance(student, teacher)
 
+    def watch(self, teacher: dict[str, list[Tensor]], data_samples: list | None) -> None:
+        """Look at what the teacher puts out for a batch before the loss does, to warn of what cannot teach."""
+
     @abstractmethod
     def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
         """The unweighted scalar distance, differentiable with respect to the student's tensors."""

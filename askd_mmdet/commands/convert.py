@@ -1,0 +1,104 @@
+"""Convert checkpoints of other codes to ours, or back with --back.
+
+The authors' recogniser (teaching-where-to-look), and TinaFace of vedadet:
+
+  askd convert authors last_net.ckpt teacher.pth --margin last_margin.ckpt --train-list train.list
+  askd convert vedadet tinaface_r50_fpn_bn.pth start.pth --with-cbam
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    codes = parser.add_subparsers(dest='code', required=True, metavar='CODE')
+    authors = codes.add_parser('authors', help="the authors' recogniser: *_net.ckpt and *_margin.ckpt")
+    authors.set_defaults(convert=convert_authors)
+    vedadet = codes.add_parser('vedadet', help='TinaFace of vedadet, with batch norm or with group norm and DCN')
+    vedadet.set_defaults(convert=convert_vedadet)
+    for command in (authors, vedadet):
+        command.add_argument('source', type=Path, help='checkpoint to read: theirs, or with --back ours')
+        command.add_argument('target', type=Path, help='file to write')
+        command.add_argument('--back', action='store_true', help='from ours to theirs')
+    authors.add_argument(
+        '--margin', type=Path, help="*_margin.ckpt, the ArcFace head's weights: read, or with --back written"
+    )
+    authors.add_argument(
+        '--train-list',
+        type=Path,
+        help='their train.list, which says the order of their classes: the rows of the margin are put in our order, '
+        'that of train.rec and of sorted folders, or with --back in theirs',
+    )
+    vedadet.add_argument(
+        '--with-cbam', action='store_true', help='add CBAM that changes nothing yet: a start for a teacher or base'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    args.convert(args)
+
+
+def convert_authors(args: argparse.Namespace) -> None:
+    from askd_mmdet.recognition.authors import from_authors, read_train_list, to_authors
+    from askd_mmdet.training import read_checkpoint
+
+    if args.train_list and not args.margin:
+        raise ValueError('--train-list orders the rows of the margin; name its file with --margin')
+    source = str(args.source)
+    identities = read_train_list(args.train_list) if args.train_list else None
+    if args.back:
+        net, margin = to_authors(read_checkpoint(args.source), identities, source)
+        save(net, args.target)
+        if margin and args.margin:
+            save(margin, args.margin)
+        elif margin:
+            print('left out the weights of the head; name a file for them with --margin')
+        elif args.margin:
+            print(f'{source} has no head: wrote no {args.margin}')
+        return
+    margin = read_checkpoint(args.margin) if args.margin else None
+    checkpoint = from_authors(read_checkpoint(args.source), margin, identities, source)
+    save(checkpoint, args.target)
+    if not margin:
+        print('without a head (no --margin): set model.head=None in the config')
+        return
+    print(f'set model.head.num_classes={len(checkpoint["state_dict"]["head.norm_product.weight"])} in the config')
+    if not identities:
+        print('its rows are in the order of the authors; logit distillation needs ours: name their --train-list')
+
+
+def convert_vedadet(args: argparse.Namespace) -> None:
+    import torch
+
+    import askd_mmdet.detection  # noqa: F401, registers what the config names
+    from askd_mmdet.detection.vedadet import from_vedadet, to_vedadet, variant_of
+    from askd_mmdet.training import build_model, read_checkpoint
+    from askd_mmdet.training.config import load_config
+
+    if args.with_cbam and args.back:
+        raise ValueError('--with-cbam is no option of --back, since the network of vedadet has no CBAM')
+    source = str(args.source)
+    checkpoint = read_checkpoint(args.source)
+    variant = variant_of(checkpoint, source)
+    if args.with_cbam:
+        variant = f'{variant.removesuffix("-cbam")}-cbam'
+    config = f'askd_mmdet::detection/tinaface_r50-{variant}_widerface.py'
+    torch.manual_seed(0)  # for the first layer of the channel attention
+    network = build_model(load_config(config))
+    if args.back:
+        save(to_vedadet(checkpoint, network, source), args.target)
+    else:
+        save(dict(state_dict=from_vedadet(checkpoint, network, source)), args.target)
+        print(f'it belongs to {config}')
+
+
+def save(content: dict, path: Path) -> None:
+    """Write a file that is complete or not there."""
+    import torch
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    torch.save(content, part)
+    os.replace(part, path)
+    print(f'wrote {path}')
