@@ -3,17 +3,18 @@ VENV ?= .venv
 export VENV
 python := $(VENV)/bin/python
 
-.PHONY: help install demo demo-recognition test lint benchmark
+.PHONY: help install demo demo-recognition test test-upstream lint benchmark
 help:
 	@echo 'make demo       install, then train and compare teacher, LR base and A-SKD on toy data (15 minutes, 2 cores)'
 	@echo 'make demo-recognition   the same for face recognition'
 	@echo 'make test       install, then run all tests'
+	@echo "make test-upstream   the core's tests on upstream's mmengine and mmcv-lite, in $(VENV)-upstream"
 	@echo 'make install    only make the environment $(VENV)'
 	@echo 'make lint       check the style'
 	@echo 'make benchmark  measure the ratios that docs/benchmarks.md quotes'
 
 install: $(VENV)/.installed
-$(VENV)/.installed: tools/install.sh pyproject.toml $(wildcard requirements/*.txt)
+$(VENV)/.installed: tools/install.sh pyproject.toml requirements/constraints.txt
 	@tools/install.sh
 
 demo: install
@@ -25,6 +26,13 @@ demo-recognition: install
 # The tests of a file share what they train, so a file stays in one process; these have a thread each.
 test: install lint
 	@OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
+# The core on upstream's OpenMMLab, which most people have, in an environment of its own where nothing is compiled.
+core := attention degradation distillation training
+test-upstream: $(VENV)-upstream/.installed
+	@OMP_NUM_THREADS=1 $(VENV)-upstream/bin/python -m pytest $(core:%=tests/%) $(core:%=askd_mmdet/%)
+$(VENV)-upstream/.installed: tools/install.sh requirements/constraints.txt
+	@VENV=$(VENV)-upstream tools/install.sh upstream
 
 lint: install
 	@$(python) -m ruff check . && $(python) -m ruff format --check .

@@ -137,8 +137,8 @@ def main(arguments: list[str] | None = None):
         parser.error(str(error))
     except ModuleNotFoundError as error:
         parser.error(
-            f'MTCNN is not installed ({error}): run "pip install --no-deps -r requirements/align.txt", or name a '
-            'file with --landmarks'
+            f"MTCNN is not installed ({error}): pip install 'facenet-pytorch<2.6' (later ones ask for an older torch), "
+            'or name a file with --landmarks'
         )
 
     missing = [name for name in names if not (args.dest / name).is_file()]

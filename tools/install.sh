@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Make the virtual environment $VENV (default .venv) with everything askd_mmdet needs; PYTHON names the interpreter.
+# `install.sh upstream` makes one with upstream's mmengine and mmcv-lite, where the core works, and compiles nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${VENV:-.venv}
@@ -14,29 +15,39 @@ for python in ${PYTHON:-python3.12 python3.11 python3.10 python3}; do
     python=
 done
 [ -n "$python" ] || die "no Python 3.10, 3.11 or 3.12 found; name one: PYTHON=/path/to/python make ..."
+
+say "virtual environment $venv with $("$python" --version)"
+"$python" -m venv "$venv" || die "$python has no venv module; on Debian: apt install python3-venv"
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+install() { pip install -c requirements/constraints.txt "$@"; }
+
+# mmcv and imaug ask for opencv-python, which needs libGL; the headless build is the same module without it. pip notes
+# that the name they ask for is missing, which goes to the log.
+headless_opencv() {
+    pip uninstall -y -q opencv-python opencv-python-headless
+    install -q opencv-python-headless 2>>"$log" || { tail "$log"; die 'opencv cannot be installed'; }
+}
+
+if [ "${1:-}" = upstream ]; then
+    say 'torch, mmengine, mmcv-lite and what the tests of the core need'
+    install torch torchvision mmengine mmcv-lite scipy scikit-image pytest hypothesis
+    headless_opencv
+    touch "$venv/.installed"
+    exit
+fi
+
 command -v c++ >/dev/null || die 'no C++ compiler; on Debian: apt install g++'
 "$python" - <<'EOF' || die "the headers of $python are missing; on Debian: apt install python3-dev"
 import pathlib, sys, sysconfig
 sys.exit(not pathlib.Path(sysconfig.get_path('include'), 'Python.h').is_file())
 EOF
 
-say "1/5 virtual environment $venv with $("$python" --version)"
-"$python" -m venv "$venv" || die "$python has no venv module; on Debian: apt install python3-venv"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+say '1/4 torch and build tools (several GB with its CUDA libraries)'
+install torch torchvision setuptools wheel ninja psutil packaging
 
-# mmcv and imaug ask for opencv-python, which needs libGL; the headless build is the same module without it. pip notes
-# that the name they ask for is missing, which goes to the log.
-headless_opencv() {
-    pip uninstall -y -q opencv-python opencv-python-headless
-    pip install -q opencv-python-headless==4.12.0.88 2>>"$log" || { tail "$log"; die 'opencv cannot be installed'; }
-}
-
-say '2/5 torch and build tools (several GB with its CUDA libraries)'
-pip install -r requirements/build.txt
-
-say '3/5 mmengine and mmcv with its operators, compiled here (5 to 10 minutes on two cores); log: '"$log"
+say '2/4 mmengine and mmcv with its operators, compiled here (5 to 10 minutes on two cores); log: '"$log"
 # pip caches the built mmcv by its version alone, whatever torch it was built against: hence no cache.
-CFLAGS="${CFLAGS:--g0}" MMCV_WITH_OPS=1 pip install -v --no-cache-dir --no-build-isolation -r requirements/mminstall.txt 2>&1 |
+CFLAGS="${CFLAGS:--g0}" MMCV_WITH_OPS=1 install -v --no-cache-dir --no-build-isolation onedl-mmengine onedl-mmcv 2>&1 |
     tee "$log" | { grep --line-buffered -oE '^ *\[[0-9]+/[0-9]+\]' || true; } |
     while read -r step; do printf '\r   compiling %s ' "$step"; done ||
     { tail -30 "$log"; die "mmcv could not be installed; the whole log is in $log"; }
@@ -44,11 +55,11 @@ headless_opencv
 "$venv/bin/python" -c 'import mmcv.ops' 2>>"$log" ||
     { tail -5 "$log"; die "mmcv's operators cannot be imported (see above); remove $venv and try again"; }
 
-say '4/5 MMDetection, MMPretrain and the rest'
-pip install --no-build-isolation -e '.[tests]'
+say '3/4 MMDetection, MMPretrain and the rest'
+install --no-build-isolation -e '.[tune,align,tests]'
 headless_opencv
 
-say '5/5 check'
+say '4/4 check'
 "$venv/bin/python" - <<'EOF' || die 'the environment is incomplete'
 import cv2, mmcv.ops, mmdet, mmpretrain, torch, torchvision
 import askd_mmdet.detection, askd_mmdet.recognition

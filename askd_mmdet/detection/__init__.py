@@ -1,6 +1,10 @@
 """TinaFace and WIDER FACE for MMDetection (sec. 6.2)."""
 
 import askd_mmdet.core  # noqa: F401, which a config of this task needs as well
+from askd_mmdet.openmmlab import load
+
+load('mmdet.datasets')
+
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
 from askd_mmdet.detection.photometric_distortion import ClippedPhotoMetricDistortion

@@ -1,6 +1,10 @@
 """Face recognition at low resolution: IR-ResNet, ArcFace, pairs, TinyFace and the two protocols (tables 1-3)."""
 
 import askd_mmdet.core  # noqa: F401, which a config of this task needs as well
+from askd_mmdet.openmmlab import load
+
+load('mmpretrain.datasets')
+
 from askd_mmdet.recognition.alignment import align
 from askd_mmdet.recognition.arcface_head import ArcFaceHead
 from askd_mmdet.recognition.datasets import (

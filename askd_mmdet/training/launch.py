@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from askd_mmdet.openmmlab import load
 from askd_mmdet.training.config import load_config, moved, override, parse_overrides
 
 
@@ -22,6 +23,8 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.data:
         cfg = Config(moved(cfg.to_dict(), args.data), filename=cfg.filename)
     override(cfg, parse_overrides(args.cfg_options))
+    if (scope := cfg.get('default_scope')) in ('mmdet', 'mmpretrain'):
+        load(f'{scope}.datasets')  # a config of somebody's own model imports the core alone
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     if args.launcher == 'pytorch' and not torch.cuda.is_available():

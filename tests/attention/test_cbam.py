@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from mmdet.models import ResNet
 from scipy.signal import correlate2d
 from scipy.special import expit
 
@@ -63,7 +62,7 @@ def test_an_even_kernel_is_refused():
 
 @pytest.mark.parametrize('dcn', [None, dict(type='DCN', deform_groups=1, fallback_on_stride=False)])
 def test_mmdet_resnet_takes_it_after_every_3x3_convolution(dcn):
-    backbone = ResNet(
+    backbone = pytest.importorskip('mmdet.models').ResNet(
         depth=50,
         base_channels=8,
         zero_init_residual=False,  # so that a gradient reaches every block at the first step

@@ -1,17 +1,16 @@
 """AT compares where features are strong, not how strong, on the stages of any stock network."""
 
+from importlib import import_module
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mmdet.models import ResNet as DetectionResNet
 from mmengine.registry import MODELS
-from mmpretrain.models import ResNet as ClassificationResNet
 from torch import nn
 
 from askd_mmdet.distillation.losses.attention_transfer import activation_map
 from askd_mmdet.distillation.taps import Taps
-from askd_mmdet.recognition.ir_resnet import IRResNet
 
 
 def distance(kind, student, teacher):
@@ -45,16 +44,18 @@ def test_features_that_are_all_0_have_a_map_and_a_gradient():
 
 @pytest.mark.parametrize('loss', ['AttentionTransferLoss', 'FeatureSimilarityLoss'])
 @pytest.mark.parametrize(
-    'backbone, side',
+    'library, package, backbone, settings, side',
     [
-        (lambda: DetectionResNet(18, base_channels=4), [8, 4, 2, 1]),
-        (lambda: ClassificationResNet(18, stem_channels=4, base_channels=4), [8, 4, 2, 1]),
-        (lambda: IRResNet(18, base_channels=4, input_size=32, embedding_dims=8), [16, 8, 4, 2]),
+        ('mmdet', 'mmdet.models', 'ResNet', {}, [8, 4, 2, 1]),
+        ('mmpretrain', 'mmpretrain.models', 'ResNet', dict(stem_channels=4), [8, 4, 2, 1]),
+        ('mmpretrain', 'askd_mmdet.recognition', 'IRResNet', dict(input_size=32, embedding_dims=8), [16, 8, 4, 2]),
     ],
     ids=['mmdet', 'mmpretrain', 'IRResNet'],
 )
-def test_the_default_taps_are_the_four_stages(loss, backbone, side):
-    model = nn.ModuleDict(dict(backbone=backbone()))
+def test_the_default_taps_are_the_four_stages(loss, library, package, backbone, settings, side):
+    pytest.importorskip(library)
+    network = getattr(import_module(package), backbone)(18, base_channels=4, **settings)
+    model = nn.ModuleDict(dict(backbone=network))
     taps = Taps(model, MODELS.build(dict(type=loss)).taps, 'student')
     taps.start()
     model.backbone(torch.randn(2, 3, 32, 32))

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmdet.models import ResNet
 from torch import nn
 
 from askd_mmdet.attention import CBAM
@@ -41,7 +40,7 @@ def test_the_teacher_stops_at_the_last_tap():
 
 
 def test_a_module_that_puts_out_several_tensors_gives_them_all():
-    backbone = ResNet(18, base_channels=4)
+    backbone = pytest.importorskip('mmdet.models').ResNet(18, base_channels=4)
     taps = Taps(nn.ModuleDict(dict(backbone=backbone)), dict(stages='backbone'), 'student')
     taps.start()
     backbone(torch.randn(1, 3, 64, 64))
@@ -67,6 +66,7 @@ def test_taps_that_fire_unequally_often_are_refused(expected):
 
 def test_activation_checkpointing_is_refused():
     plugins = [dict(cfg=dict(type='CBAM'), position='after_conv2')]
-    model = nn.Sequential(ResNet(50, base_channels=8, with_cp=True, plugins=plugins))
+    resnet = pytest.importorskip('mmdet.models').ResNet
+    model = nn.Sequential(resnet(50, base_channels=8, with_cp=True, plugins=plugins))
     with pytest.raises(ValueError, match='with_cp=False'):
         Taps(model, PATTERNS, 'student')

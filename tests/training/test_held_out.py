@@ -1,6 +1,7 @@
 """Two parts of every kind of training set on real files, and pairs against a list of all."""
 
 import tracemalloc
+from importlib import import_module
 from itertools import combinations
 
 import numpy as np
@@ -10,10 +11,6 @@ from hypothesis import strategies as st
 from mmengine.registry import DATASETS, DefaultScope
 from scipy.stats import chisquare
 
-import askd_mmdet.classification
-import askd_mmdet.detection
-import askd_mmdet.recognition  # noqa: F401
-from askd_mmdet.recognition.verification import verify
 from askd_mmdet.training.held_out import balanced_pairs, draw_held_out, draw_pairs
 from tests.recognition.formats import jpeg, write_records
 
@@ -43,7 +40,15 @@ def write_folders(folder, names, count):
 
 
 @pytest.fixture
-def training_set(request, tmp_path, toy_data):
+def tasks():
+    """The rooms that have training sets."""
+    for room, library in (('classification', 'mmpretrain'), ('detection', 'mmdet'), ('recognition', 'mmpretrain')):
+        pytest.importorskip(library)
+        import_module(f'askd_mmdet.{room}')
+
+
+@pytest.fixture
+def training_set(request, tasks, tmp_path, toy_data):
     """A kind of training set, and the scope that it belongs to: ten classes of four pictures each, or faces."""
     kind = request.param
     settings = dict(type=kind, data_root=str(tmp_path))
@@ -121,6 +126,8 @@ def test_samples_of_the_part_held_out_are_numbered_and_each_is_tested(training_s
 
 @pytest.mark.parametrize('training_set', ['FaceFolderDataset', 'FaceRecordDataset'], indirect=True)
 def test_pairs_are_of_identities_that_are_held_out(training_set):
+    from askd_mmdet.recognition.verification import verify
+
     rest = build(training_set, 'rest', by='gt_label', fraction=0.5)
     data = build(training_set, 'held_out', 'test', by='gt_label', fraction=0.5, pairs=40)
     pairs, same = data.metainfo['pairs'], data.metainfo['same']
@@ -196,7 +203,7 @@ def test_what_cannot_be_divided_is_an_error(training_set, settings, message):
         build(training_set, **settings)
 
 
-def test_one_identity_or_a_wrapper_cannot_be_divided(tmp_path):
+def test_one_identity_or_a_wrapper_cannot_be_divided(tasks, tmp_path):
     write_folders(tmp_path, 'a', 3)
     inner = dict(type='FaceFolderDataset', data_root=str(tmp_path))
     with pytest.raises(ValueError, match='FaceFolderDataset cannot be divided by its labels: found 1 of what'):
