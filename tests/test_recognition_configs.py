@@ -44,7 +44,7 @@ def build(cfg):
 
 
 def test_there_are_these_and_no_others():
-    names = {path.stem.removeprefix(TEACHER) for path in (ROOT / 'configs/recognition').glob('*.py')}
+    names = {path.stem.removeprefix(TEACHER) for path in (ROOT / 'configs/recognition').glob(f'{TEACHER}*.py')}
     authors = {f'-{row}-authors{student}' for row in ROWS for student in ('', '_askd')}
     expected = {f'-{row}_{method}' if method else f'-{row}' for row, method in EXPERIMENTS}
     assert names == {'', '-1x2x4x8x', '-1x2x4x8x_askd', *authors, *expected}
