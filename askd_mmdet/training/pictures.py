@@ -31,17 +31,21 @@ def find_pictures(folder: str | Path, say: Callable[[str], None] | None = None) 
         say: Gets the line that counts the files with other endings, where there are any; by default the log.
 
     Returns:
-        Their names relative to the folder, sorted by folder and file.
+        Their names relative to the folder, sorted by folder and file; none where there is no such folder.
+
+    Raises:
+        OSError: When a folder cannot be read.
     """
     names, others = [], Counter()
-    for path, folders, files in os.walk(folder, followlinks=True):
+    for path, folders, files in os.walk(folder, onerror=_unless_missing, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith('.')]
+        prefix = Path(path).relative_to(folder).as_posix()
         for name in files:
-            ending = Path(name).suffix.lower()
+            ending = os.path.splitext(name)[1].lower()
             if name.startswith('.'):
                 continue
             if ending in PICTURES:
-                names.append(Path(path, name).relative_to(folder).as_posix())
+                names.append(name if prefix == '.' else f'{prefix}/{name}')
             else:
                 others[ending or 'none'] += 1
     if others:
@@ -49,6 +53,12 @@ def find_pictures(folder: str | Path, say: Callable[[str], None] | None = None) 
         line = f'{folder}: passed over {others.total()} files that do not end like a picture: {kinds}'
         say(line) if say else print_log(line, 'current')
     return sorted(names, key=lambda name: name.split('/'))
+
+
+def _unless_missing(error):
+    """Without it, a folder that may not be read would be an empty one."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def read_text(path: str | Path) -> str:
@@ -95,7 +105,7 @@ def labelled_pictures(folder: str | Path, ann_file: str | Path = '') -> tuple[li
     if not samples:
         expected = "lines of 'path label'" if ann_file else f'a folder for each class with {", ".join(PICTURES)}'
         raise FileNotFoundError(f'{ann_file or folder}: found no picture, expected {expected}')
-    return [dict(img_path=str(Path(folder, name)), gt_label=label) for name, label in samples], classes
+    return [dict(img_path=os.path.join(folder, name), gt_label=label) for name, label in samples], classes
 
 
 def _read_labels(path):

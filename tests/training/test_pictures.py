@@ -193,6 +193,13 @@ def test_pictures_are_found_by_their_endings_and_the_rest_is_counted(tmp_path):
     ] or lines == [f'{folder}: passed over 4 files that do not end like a picture: .txt (2), none (1), .db (1)']
 
 
+def test_a_folder_that_is_missing_holds_no_picture_and_one_that_cannot_be_read_is_an_error(tmp_path):
+    touch(tmp_path, 'file')
+    assert find_pictures(tmp_path / 'nowhere') == []
+    with pytest.raises(NotADirectoryError, match='file'):
+        find_pictures(tmp_path / 'file')
+
+
 def test_classes_are_the_folders_that_can_be_seen(tmp_path):
     touch(tmp_path, 'b/0.jpg', 'a/0.webp', 'a/x/1.jpg', '.ipynb_checkpoints/0.jpg', 'loose.jpg', 'c/._0.jpg')
     found, classes = labelled_pictures(tmp_path)
