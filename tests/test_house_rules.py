@@ -10,7 +10,7 @@ PACKAGE = ROOT / 'askd_mmdet'
 CORE = {'attention', 'degradation', 'distillation', 'training'}
 TASKS = {'detection': 'mmdet', 'recognition': 'mmpretrain', 'classification': 'mmpretrain'}
 # What a room may import beside the standard library, and which rooms it may know.
-CORE_LIBRARIES = {'torch', 'numpy', 'cv2', 'mmengine', 'mmcv'}
+CORE_LIBRARIES = {'torch', 'numpy', 'cv2', 'PIL', 'mmengine', 'mmcv'}
 TOY_LIBRARIES = {'numpy', 'cv2', 'scipy', 'rich', 'skimage'}
 EXPERIMENT_LIBRARIES = {'torch', 'numpy', 'scipy', 'mmengine', 'rich'}
 

@@ -85,8 +85,7 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
     images without a face that counts.
 
     A picture that cannot be read stops nothing, see `ReplacesUnreadable`, where the pipeline begins with
-    `dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow')`: the cv2 backend
-    fills up truncated JPEGs with grey.
+    `LoadPicture`.
 
     Args:
         data_root: Folder of the download, see `LAYOUT`.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -133,13 +132,12 @@ def _cannot_read(images: list, total: int) -> ValueError:
 
 
 def _source(image: str | Path | np.ndarray) -> dict:
-    """A picture as the pipeline's first step takes it."""
+    """A picture as LoadPicture takes it."""
     if not isinstance(image, np.ndarray):
         return dict(img_path=str(image))
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
         raise ValueError(f'found an image {image.dtype} {image.shape}, expected BGR, uint8 (H, W, 3)')
-    # A file without losses, so that arrays and files take one way.
-    return dict(img_path='array', img_bytes=cv2.imencode('.bmp', image)[1].tobytes())
+    return dict(img_path='array', img=image)
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -18,12 +18,12 @@ from askd_mmdet.training.held_out import balanced_pairs, draw_held_out, draw_pai
 from tests.recognition.formats import jpeg, write_records
 
 LABELS = st.lists(st.integers(0, 6), min_size=2, max_size=40).map(np.array)
-SIDE = [dict(type='LoadFaceImage'), dict(type='Resize', scale=(16, 16)), dict(type='PackInputs')]
+SIDE = [dict(type='LoadPicture'), dict(type='Resize', scale=(16, 16)), dict(type='PackInputs')]
 PIPELINES = {
     'mmpretrain': dict(train=[*SIDE[:2], dict(type='RandomFlip', prob=0.5), SIDE[2]], test=SIDE),
     'mmdet': {
         part: [
-            dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow'),
+            dict(type='LoadPicture'),
             dict(type='LoadAnnotations', with_bbox=True),
             *flip,
             dict(type='PackDetInputs', meta_keys=('img_id', 'img_path')),
