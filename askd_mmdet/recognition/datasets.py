@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.record_io import RecordFile
+from askd_mmdet.training.settings import check_number
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 DISTRACTOR = -100
@@ -82,6 +83,7 @@ class FaceRecordDataset(FaceDataset):
     """
 
     def __init__(self, ann_file: str, min_pictures: int = 1, **kwargs):
+        check_number(type(self).__name__, 'min_pictures', min_pictures, whole=True, at_least=1)
         self.min_pictures = min_pictures
         # Arrays hold what little there is to know of a picture; millions of dicts would take minutes to serialise.
         super().__init__(ann_file, serialize_data=False, **kwargs)
@@ -129,6 +131,7 @@ class FaceFolderDataset(FaceDataset, CustomDataset):
     """
 
     def __init__(self, data_root: str, min_pictures: int = 1, **kwargs):
+        check_number(type(self).__name__, 'min_pictures', min_pictures, whole=True, at_least=1)
         self.min_pictures = min_pictures
         super().__init__(data_root=data_root, **kwargs)
 

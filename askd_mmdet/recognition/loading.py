@@ -5,6 +5,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
+from askd_mmdet.training.settings import check_type
+
 
 @TRANSFORMS.register_module()
 class LoadFaceImage(BaseTransform):
@@ -17,6 +19,7 @@ class LoadFaceImage(BaseTransform):
     """
 
     def __init__(self, to_float32: bool = False):
+        check_type('LoadFaceImage', 'to_float32', to_float32, bool)
         self.to_float32 = to_float32
 
     def transform(self, results: dict) -> dict | None:

@@ -8,62 +8,47 @@ from typing import Any
 import numpy as np
 
 
-def check_number(
-    owner: str,
-    name: str,
-    value: Any,
-    *,
-    whole: bool = False,
-    at_least: float = -inf,
-    above: float = -inf,
-    at_most: float = inf,
-    below: float = inf,
-) -> None:
-    """Raise ValueError unless a setting is a finite number (Python's or numpy's, but no bool) in its range.
+def check_number(owner: str, name: str, value: Any, whole: bool = False, **limits) -> None:
+    """Raise ValueError unless a setting is a finite number (of Python or numpy, and no bool) within limits.
 
     Args:
-        owner: The class or function that has the setting, for the message.
+        owner: The class or function whose setting it is.
         name: Of the setting.
         value: What was given.
         whole: Whether it must be an integer.
-        at_least, above, at_most, below: The range.
+        **limits: `at_least`, `above`, `at_most`, `below`.
 
     Example:
         >>> check_number('CBAM', 'reduction', 0, whole=True, at_least=1)
         Traceback (most recent call last):
-        ValueError: CBAM: found reduction=0, expected a whole number, at least 1
+        ValueError: CBAM: found reduction=0, expected at least 1
     """
-    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-    if is_number and at_least <= value <= at_most and above < value < below:
-        return
-    limits = (('at least', at_least), ('above', above), ('at most', at_most), ('below', below))
-    expected = [f'{word} {limit}' for word, limit in limits if abs(limit) != inf]
-    kind = 'a whole number' if whole else 'a finite number'
-    raise ValueError(f'{owner}: found {name}={value!r}, expected {", ".join([kind, *expected])}')
+    if not _is_number(value, whole, **limits):
+        kind = [] if _is_number(value, whole) else [f'a {_kind(whole)} number']
+        _refuse(owner, name, value, ', '.join(kind + _ranges(limits)))
 
 
-def check_numbers(owner: str, name: str, value: Any, count: int | None = None, **limits) -> None:
-    """Raise ValueError unless a setting is a list, tuple or array of one or more numbers.
+def check_numbers(owner: str, name: str, value: Any, count: int | None = None, whole: bool = False, **limits) -> None:
+    """Raise ValueError unless a setting is a list, tuple or array of such numbers as :func:`check_number` admits.
 
     Args:
-        owner, name, value: See :func:`check_number`.
-        count: How many; by default any number but none.
-        **limits: See :func:`check_number`.
+        owner, name, value, whole, limits: See :func:`check_number`.
+        count: How many; by default at least one.
 
     Example:
         >>> check_numbers('SquareCrop', 'scales', 0.5, above=0, at_most=1)
         Traceback (most recent call last):
-        ValueError: SquareCrop: found scales=0.5, expected a list of one or more numbers
+        ValueError: SquareCrop: found scales=0.5, expected at least one finite number, above 0 and at most 1
     """
     many = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
-    if not many or len(value) != (count or len(value) or 1):
-        raise ValueError(f'{owner}: found {name}={value!r}, expected a list of {count or "one or more"} numbers')
-    for i, number in enumerate(value):
-        check_number(owner, f'{name}[{i}]', number, **limits)
+    right_count = many and (len(value) == count if count else len(value))
+    if not right_count or not all(_is_number(one, whole, **limits) for one in value):
+        how_many = f'{count} {_kind(whole)} numbers' if count else f'at least one {_kind(whole)} number'
+        _refuse(owner, name, value, ', '.join([how_many, *_ranges(limits)]))
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Iterable) -> None:
-    """Raise ValueError unless a setting is one of some texts or numbers.
+    """Raise ValueError unless a setting is one of some texts or whole numbers.
 
     Example:
         >>> check_choice('LowResolution', 'recipe', 'own', ('paper', 'authors'))
@@ -71,7 +56,7 @@ def check_choice(owner: str, name: str, value: Any, choices: Iterable) -> None:
         ValueError: LowResolution: found recipe='own', expected 'paper' or 'authors'
     """
     if not isinstance(value, str | Integral) or value not in choices:
-        raise ValueError(f'{owner}: found {name}={value!r}, expected {" or ".join(map(repr, choices))}')
+        _refuse(owner, name, value, ' or '.join(map(repr, choices)))
 
 
 def check_type(owner: str, name: str, value: Any, *kinds: type | None) -> None:
@@ -85,4 +70,21 @@ def check_type(owner: str, name: str, value: Any, *kinds: type | None) -> None:
     fits = isinstance(value, tuple(kind or type(None) for kind in kinds))
     if not fits or (hasattr(value, '__len__') and not len(value)):
         expected = ' or '.join(kind.__name__ if kind else 'None' for kind in kinds)
-        raise ValueError(f'{owner}: found {name}={value!r}, expected {expected}{", not empty" if fits else ""}')
+        _refuse(owner, name, value, f'{expected}, not empty' if fits else expected)
+
+
+def _is_number(value, whole, at_least=-inf, above=-inf, at_most=inf, below=inf):
+    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    return is_number and at_least <= value <= at_most and above < value < below
+
+
+def _kind(whole):
+    return 'whole' if whole else 'finite'
+
+
+def _ranges(limits):
+    return [' and '.join(f'{word.replace("_", " ")} {limit}' for word, limit in limits.items())] if limits else []
+
+
+def _refuse(owner, name, value, expected):
+    raise ValueError(f'{owner}: found {name}={value!r}, expected {expected}')

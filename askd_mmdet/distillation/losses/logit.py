@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from askd_mmdet.distillation.losses.base import DistillationLoss, comparable
+from askd_mmdet.training.settings import check_number
 
 
 def logit_divergence(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
@@ -44,13 +45,13 @@ class LogitLoss(DistillationLoss):
         weight: Factor of the loss.
 
     Raises:
-        ValueError: When the temperature is not positive.
+        ValueError: When a setting is of another type or out of range.
     """
 
     def __init__(self, tap: str, scale: float = 1.0, temperature: float = 4.0, weight: float = 1.0):
         super().__init__(dict(logits=tap), weight)
-        if temperature <= 0:
-            raise ValueError(f'LogitLoss needs a temperature > 0, got {temperature}')
+        for name, value in dict(scale=scale, temperature=temperature).items():
+            check_number('LogitLoss', name, value, above=0)
         self.scale = scale
         self.temperature = temperature
 
