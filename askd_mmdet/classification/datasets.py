@@ -6,7 +6,7 @@ import numpy as np
 from mmpretrain.datasets import CIFAR10, CustomDataset
 from mmpretrain.registry import DATASETS
 
-from askd_mmdet.training.settings import check_choice
+from askd_mmdet.training.settings import check_choice, check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 
@@ -54,6 +54,7 @@ class Cifar10Dataset(ClassFolderDataset):
     METAINFO = CIFAR10.METAINFO
 
     def __init__(self, data_root: str, split: str, **kwargs):
+        check_type('Cifar10Dataset', 'data_root', data_root, str, Path)
         check_choice('Cifar10Dataset', 'split', split, ('train', 'test'))
         self.split = split
         super().__init__(data_root=data_root, data_prefix=split, test_mode=split == 'test', **kwargs)

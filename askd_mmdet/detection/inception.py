@@ -6,7 +6,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from askd_mmdet.training.settings import check_number
+from askd_mmdet.training.settings import check_number, check_type
 
 
 @MODELS.register_module()
@@ -35,6 +35,7 @@ class InceptionContext(BaseModule):
     ):
         super().__init__(init_cfg)
         check_number('InceptionContext', 'channels', channels, whole=True, at_least=4)
+        check_type('InceptionContext', 'norm_cfg', norm_cfg, dict, None)
         if channels % 4:
             raise ValueError(f'InceptionContext needs channels divisible by 4, got {channels}')
 

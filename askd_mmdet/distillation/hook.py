@@ -54,7 +54,7 @@ class DistillationHook(Hook):
 
     def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict], dtype: str = 'float32'):
         check_type('DistillationHook', 'losses', losses, dict)
-        if bad := [name for name in losses if 'loss' not in name]:
+        if bad := [name for name in losses if 'loss' not in str(name)]:
             raise ValueError(f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}")
         if dtype not in ('float32', 'bfloat16', 'float16'):
             raise ValueError(f"DistillationHook: dtype must be 'float32', 'bfloat16' or 'float16', got {dtype!r}")
@@ -133,6 +133,5 @@ def _read_config(teacher: str | Path | dict) -> Config:
         cfg = Config.fromfile(teacher)
     else:
         raise FileNotFoundError(f'DistillationHook: found no config at teacher={str(teacher)!r}; see configs/')
-    if 'model' not in cfg:
-        raise ValueError(f"DistillationHook: found teacher with {sorted(cfg)}, expected 'model' among them")
+    check_type('DistillationHook', 'teacher.model', cfg.get('model'), dict)
     return cfg

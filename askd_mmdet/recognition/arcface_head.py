@@ -40,7 +40,8 @@ class ArcFaceHead(ArcFaceClsHead):
     """
 
     def __init__(self, num_classes: int, in_channels: int, scale: float = 32.0, margins: float = 0.5, **kwargs):
-        for name, value in dict(num_classes=num_classes, in_channels=in_channels).items():
+        counts = dict(num_classes=num_classes, in_channels=in_channels, num_subcenters=kwargs.get('num_subcenters', 1))
+        for name, value in counts.items():
             check_number('ArcFaceHead', name, value, whole=True, at_least=1)
         check_number('ArcFaceHead', 'scale', scale, above=0)
         check_number('ArcFaceHead', 'margins', margins, at_least=0, at_most=pi)

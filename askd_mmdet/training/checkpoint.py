@@ -15,6 +15,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from askd_mmdet.training.settings import check_type
+
 
 def _statistics_method(owner: type, name: str):
     """The one use of `getattr` in MMEngine's checkpoints: the methods of its log buffers."""
@@ -51,6 +53,7 @@ def read_checkpoint(path: str | Path, map_location='cpu') -> dict:
         ValueError: When the file is damaged, no checkpoint, or asks to run code, or its `state_dict` holds anything but
             finite tensors.
     """
+    check_type('read_checkpoint', 'path', path, str, Path)
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'no checkpoint at {path}; check the path (work_dirs/ is relative to {Path.cwd()})')
@@ -79,12 +82,12 @@ def _verify_checksums(path):
             return False
     try:
         with zipfile.ZipFile(path) as archive:
-            wrong = archive.testzip()
-            folders = [info.filename for info in archive.infolist() if info.external_attr & 0x10]
-    except Exception as error:  # damaged archives too raise whatever they happen to run into
-        raise ValueError(f'{path} is damaged ({error}); copy or download it again') from error
-    if wrong or folders:  # for a weight that is marked as a folder torch returns memory that it never wrote to
-        raise ValueError(f'{path} is damaged in its part {wrong or folders[0]}; copy or download it again')
+            # For a weight that is marked as a folder torch hands out memory that nothing was written to.
+            folders = (info.filename for info in archive.infolist() if info.external_attr & 0x10)
+            if wrong := archive.testzip() or next(folders, None):
+                raise ValueError(f'in its part {wrong}')
+    except Exception as error:  # damaged archives raise whatever they happen to run into
+        raise ValueError(f'{path} is damaged ({error}); delete it, then copy or download it again') from error
     return True
 
 

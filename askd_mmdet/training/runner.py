@@ -18,8 +18,8 @@ from askd_mmdet.training.settings import check_number
 class SafeRunner(Runner):
     """The Runner of our configs (``runner_type='SafeRunner'``).
 
-    Checkpoints are read as data only, must fit the model exactly, and appear on the disk complete or not at all.
-    `--resume` without a file takes the newest complete checkpoint of the work directory.
+    Checkpoints are verified by their checksums, read as data only, must fit the model exactly, and appear on the disk
+    complete or not at all. `--resume` without a file takes the newest complete checkpoint of the work directory.
     """
 
     def __init__(self, *args, **kwargs):
