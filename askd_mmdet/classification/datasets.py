@@ -8,6 +8,7 @@ from mmpretrain.datasets import CIFAR10, BaseDataset
 from mmpretrain.registry import DATASETS
 
 from askd_mmdet.training.pictures import labelled_pictures
+from askd_mmdet.training.settings import check_choice, check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 
@@ -64,6 +65,8 @@ class Cifar10Dataset(ClassFolderDataset):
     METAINFO = CIFAR10.METAINFO
 
     def __init__(self, data_root: str, split: str, **kwargs):
+        check_type('Cifar10Dataset', 'data_root', data_root, str, Path)
+        check_choice('Cifar10Dataset', 'split', split, ('train', 'test'))
         self.split = split
         super().__init__(data_root=data_root, data_prefix=split, test_mode=split == 'test', **kwargs)
 

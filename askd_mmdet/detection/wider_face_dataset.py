@@ -103,9 +103,9 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict for every image: img_path, img_id (its number in the annotation), instances."""
-        folder = self.data_prefix['img_path']
-        for path in (self.data_root, self.ann_file, folder):
-            if not Path(path).exists():
+        folder = self.data_prefix.get('img_path')
+        for path, is_there in ((self.data_root, Path.is_dir), (self.ann_file, Path.is_file), (folder, Path.is_dir)):
+            if path is None or not is_there(Path(path)):
                 raise FileNotFoundError(
                     f'{path} does not exist; WIDER FACE should lie as\n{LAYOUT}\n'
                     'set data_root in the config to that folder; '

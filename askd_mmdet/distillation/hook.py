@@ -1,5 +1,7 @@
 """The distillation hook: any OpenMMLab model becomes a student, its own code untouched."""
 
+from pathlib import Path
+
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -14,6 +16,7 @@ from askd_mmdet.distillation.teacher import Teacher
 from askd_mmdet.training.checkpoint import load_weights
 from askd_mmdet.training.model import build_model
 from askd_mmdet.training.seed import preserved_random_state
+from askd_mmdet.training.settings import check_type
 
 
 @HOOKS.register_module()
@@ -36,8 +39,10 @@ class DistillationHook(Hook):
             The losses are computed in float32 in any case.
 
     Raises:
-        ValueError: For an unknown dtype, a name without 'loss' or taken by the student, taps that match nothing or not
-            equally often, a student with batch augmentations, or a batch without HR images.
+        FileNotFoundError: When there is no such teacher config.
+        ValueError: For a setting of another type, a teacher without `model`, an unknown dtype, a name without 'loss' or
+            taken by the student, taps that match nothing or not equally often, a student with batch augmentations, or a
+            batch without HR images.
 
     Example:
         >>> hook = DistillationHook(
@@ -48,13 +53,17 @@ class DistillationHook(Hook):
     """
 
     def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict], dtype: str = 'float32'):
-        if bad := [name for name in losses if 'loss' not in name]:
+        check_type('DistillationHook', 'losses', losses, dict)
+        if bad := [name for name in losses if 'loss' not in str(name)]:
             raise ValueError(f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}")
         if dtype not in ('float32', 'bfloat16', 'float16'):
             raise ValueError(f"DistillationHook: dtype must be 'float32', 'bfloat16' or 'float16', got {dtype!r}")
         self.dtype = getattr(torch, dtype)
-        self.teacher_cfg = teacher
+        check_type('DistillationHook', 'checkpoint', checkpoint, str, Path)
+        self.teacher_cfg = _read_config(teacher)
         self.checkpoint = checkpoint
+        for name, loss in losses.items():
+            check_type('DistillationHook', f'losses.{name}', loss, dict)
         self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
 
     def before_train(self, runner: Runner) -> None:
@@ -79,8 +88,7 @@ class DistillationHook(Hook):
         student.register_forward_hook(self._after_forward, with_kwargs=True)
 
     def _build_teacher(self) -> nn.Module:
-        cfg = Config.fromfile(self.teacher_cfg) if isinstance(self.teacher_cfg, str) else Config(self.teacher_cfg)
-        teacher = build_model(cfg)
+        teacher = build_model(self.teacher_cfg)
         load_weights(teacher, self.checkpoint)
         return teacher.to(get_device())
 
@@ -116,3 +124,15 @@ class DistillationHook(Hook):
         if taken := distilled.keys() & losses.keys():
             raise ValueError(f'the student already has losses named {sorted(taken)}; rename the distillation losses')
         return {**losses, **distilled}
+
+
+def _read_config(teacher: str | Path | dict) -> Config:
+    check_type('DistillationHook', 'teacher', teacher, str, Path, dict)
+    if isinstance(teacher, dict):
+        cfg = Config(teacher)
+    elif Path(teacher).is_file():
+        cfg = Config.fromfile(teacher)
+    else:
+        raise FileNotFoundError(f'DistillationHook: found no config at teacher={str(teacher)!r}; see configs/')
+    check_type('DistillationHook', 'teacher.model', cfg.get('model'), dict)
+    return cfg

@@ -14,6 +14,7 @@ from mmpretrain.registry import DATASETS
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.record_io import RecordFile
 from askd_mmdet.training.pictures import find_pictures, labelled_pictures, read_text
+from askd_mmdet.training.settings import check_number, check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 DISTRACTOR = -100
@@ -84,6 +85,8 @@ class FaceRecordDataset(FaceDataset):
     """
 
     def __init__(self, ann_file: str, min_pictures: int = 1, **kwargs):
+        check_number(type(self).__name__, 'min_pictures', min_pictures, whole=True, at_least=1)
+        check_type(type(self).__name__, 'ann_file', ann_file, str, Path)
         self.min_pictures = min_pictures
         # Arrays hold what little there is to know of a picture; millions of dicts would take minutes to serialise.
         super().__init__(ann_file, serialize_data=False, **kwargs)
@@ -131,6 +134,8 @@ class FaceFolderDataset(FaceDataset):
     """
 
     def __init__(self, data_root: str, min_pictures: int = 1, **kwargs):
+        check_number(type(self).__name__, 'min_pictures', min_pictures, whole=True, at_least=1)
+        check_type(type(self).__name__, 'data_root', data_root, str, Path)
         self.min_pictures = min_pictures
         super().__init__('', data_root=data_root, **kwargs)
 
@@ -158,6 +163,7 @@ class PairBundleDataset(FaceDataset):
     """
 
     def __init__(self, ann_file: str, **kwargs):
+        check_type(type(self).__name__, 'ann_file', ann_file, str, Path)
         super().__init__(ann_file, test_mode=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -238,6 +244,7 @@ class PairListDataset(FaceDataset):
     """
 
     def __init__(self, ann_file: str, **kwargs):
+        check_type(type(self).__name__, 'ann_file', ann_file, str, Path)
         super().__init__(ann_file, test_mode=True, **kwargs)
 
     @property
@@ -286,6 +293,7 @@ class TinyFaceDataset(FaceDataset):
     """
 
     def __init__(self, data_root: str, ann_file: str = '', **kwargs):
+        check_type(type(self).__name__, 'data_root', data_root, str, Path)
         super().__init__(ann_file, data_root=data_root, test_mode=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:

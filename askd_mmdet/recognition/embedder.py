@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from askd_mmdet.training import build_model, load_weights
+from askd_mmdet.training.settings import check_number, check_type
 
 
 class FaceEmbedder:
@@ -44,6 +45,9 @@ class FaceEmbedder:
         device: str | None = None,
         degrade: bool = False,
     ):
+        check_type('FaceEmbedder', 'config', config, str, Path, Config)
+        check_type('FaceEmbedder', 'checkpoint', checkpoint, str, Path)
+        check_type('FaceEmbedder', 'degrade', degrade, bool)
         cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
         if cfg.get('model', {}).get('type') != 'FaceRecognizer' or 'test_dataloader' not in cfg:
             raise ValueError(
@@ -93,8 +97,7 @@ class FaceEmbedder:
         Raises:
             ValueError: For an array of another type or shape; when no picture can be read.
         """
-        if batch_size < 1:
-            raise ValueError(f'found batch_size={batch_size}, expected at least 1')
+        check_number('FaceEmbedder', 'batch_size', batch_size, whole=True, at_least=1)
         batches, batch, unreadable = [], [], {}
         for i, image in enumerate(images):
             if (sample := self.pipeline(_source(image))) is None:
@@ -182,8 +185,8 @@ def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4
         raise ValueError(
             f'found probes {np.shape(probes)} and a gallery {np.shape(gallery)}, expected (P, D) and (G, D)'
         )
-    if top < 1 or block < 1:
-        raise ValueError(f'found top={top} and block={block}, expected at least 1')
+    for name, value in dict(top=top, block=block).items():
+        check_number('search', name, value, whole=True, at_least=1)
     if not np.isfinite(probes).all():
         raise ValueError('found probes that are not finite; embed them anew')
     indices = np.empty((len(probes), 0), np.int64)

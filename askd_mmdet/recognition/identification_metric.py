@@ -8,6 +8,7 @@ from mmpretrain.registry import METRICS
 
 from askd_mmdet.recognition.embedding_metric import EmbeddingMetric
 from askd_mmdet.recognition.identification import identification_ranks, match_characteristic
+from askd_mmdet.training.settings import check_numbers
 
 
 @METRICS.register_module()
@@ -31,6 +32,7 @@ class IdentificationMetric(EmbeddingMetric):
 
     def __init__(self, ranks: tuple[int, ...] = (1, 5, 10, 50), **kwargs):
         super().__init__(**kwargs)
+        check_numbers('IdentificationMetric', 'ranks', ranks, whole=True, at_least=1)
         self.ranks = ranks
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:

@@ -15,6 +15,8 @@ from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from askd_mmdet.training.settings import check_type
+
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')  # upper case as well
 
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values that swap width and height
@@ -203,6 +205,7 @@ class LoadPicture(BaseTransform):
     """
 
     def __init__(self, to_float32: bool = False):
+        check_type('LoadPicture', 'to_float32', to_float32, bool)
         self.to_float32 = to_float32
 
     def transform(self, results: dict) -> dict | None:

@@ -10,6 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from askd_mmdet.training.settings import check_number
+
 
 class ReplacesUnreadable:
     """What a data set of MMEngine inherits first, so that a picture that cannot be read stops nothing.
@@ -69,6 +71,7 @@ class UnreadableImagesHook(Hook):
     """
 
     def __init__(self, warnings: int = 10):
+        check_number('UnreadableImagesHook', 'warnings', warnings, whole=True, at_least=0)
         self.warnings = warnings
         self.paths = defaultdict(set)
 

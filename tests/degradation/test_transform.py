@@ -229,7 +229,7 @@ def test_a_skipped_twin_skips_the_sample(skipped):
         (dict(ratio=None), 'exactly one of the two'),
         (dict(size=24), 'ratio=4 and size=24, expected exactly one'),
         (dict(ratio=[]), r'ratio=\[\]'),
-        (dict(ratio=[2, 0.5]), 'ratio=0.5, expected at least 1'),
+        (dict(ratio=[2, 0.5]), r'ratio=\[2, 0.5\], expected at least one finite number, at least 1'),
         (dict(recipe='bicubic'), "recipe='bicubic', expected 'paper' or 'authors'"),
     ],
 )

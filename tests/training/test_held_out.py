@@ -179,8 +179,8 @@ def test_every_fold_has_both_kinds(count, seed):
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(part='rest', fraction=0), 'found a fraction of 0 to hold out, expected one between 0 and 1'),
-        (dict(part='rest', fraction=1.0), 'found a fraction of 1.0'),
+        (dict(part='rest', fraction=0), 'held_out_split: found fraction=0, expected above 0 and below 1'),
+        (dict(part='rest', fraction=1.0), 'found fraction=1.0'),
         (dict(part='both'), "found part='both', by=None and pairs=0, expected rest or held_out"),
         (dict(part='held_out', by='age'), "by='age'"),
         (dict(part='held_out', pairs=20), 'pairs, which need gt_label'),
