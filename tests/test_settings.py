@@ -22,7 +22,7 @@ from askd_mmdet.distillation import (
 )
 from askd_mmdet.experiments import run_jobs, seconds_of
 from askd_mmdet.recognition.alignment import TEMPLATE
-from askd_mmdet.training import UnreadableImagesHook, build_model, held_out_split, read_checkpoint
+from askd_mmdet.training import LoadPicture, UnreadableImagesHook, build_model, held_out_split, read_checkpoint
 
 NAN, INF = float('nan'), float('inf')
 
@@ -206,7 +206,7 @@ WRONG = [
     (recognition.TinyFaceDataset, 'data_root', (None, 5, '')),
     (cifar, 'data_root', (None, 5, '')),
     (cifar, 'split', ('val', 1, None)),
-    (training.LoadPicture, 'to_float32', NO_FLAG),
+    (LoadPicture, 'to_float32', NO_FLAG),
     (embedder, 'config', (None, 5, '')),
     (embedder, 'checkpoint', (None, 5, '')),
     (embedder, 'degrade', NO_FLAG),
