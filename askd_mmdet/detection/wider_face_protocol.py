@@ -1,5 +1,6 @@
 """The official WIDER FACE protocol: average precision on the easy, medium and hard faces (table 5)."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,11 @@ from scipy.io import loadmat
 
 SETTINGS = ('easy', 'medium', 'hard')
 IOU_THRESHOLD = 0.5
+# No JPEG is wider or higher than this, in pixels: a box beyond it is in no picture, and comes of a damaged file.
+FURTHEST = 65_535
+# Event and file, without control characters, damaged bytes and the dot of a hidden file.
+_PART = r'(?!\.)[ -.0-~\xa0-\ufffc\U00010000-\U0010ffff]+'
+IMAGE_NAME = re.compile(f'{_PART}/{_PART}')
 _COUNT = 1000
 # The official evaluator's very floats, so that a score on a threshold falls on the same side of it.
 _THRESHOLDS = 1 - np.arange(1, _COUNT + 1) / _COUNT
@@ -88,6 +94,13 @@ def load_ground_truth(folder: str | Path) -> dict[str, Faces]:
                 )
             faces[chosen, setting] = True
     return {name: Faces(*faces) for name, *faces in zip(names, boxes, kept)}
+
+
+def in_reach(boxes: np.ndarray) -> bool:
+    """Whether boxes (N, 4), x, y, width, height, are finite and no corner lies further out than `FURTHEST`."""
+    start = boxes[:, :2].astype(np.float64)
+    # What is not a number makes the least and the greatest none either.
+    return all(-FURTHEST <= x.min(initial=0) <= x.max(initial=0) <= FURTHEST for x in (start, start + boxes[:, 2:]))
 
 
 def _read_mat(path, key):
