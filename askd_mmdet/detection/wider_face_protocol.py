@@ -177,7 +177,7 @@ def match_detections(
     count, settings = len(boxes), kept.shape[1]
     if not (count and len(faces)):
         return np.zeros((count, settings), bool), np.zeros((count, settings), bool)
-    face, overlap = _best_faces(boxes, faces)
+    face, overlap = best_faces(boxes, faces)
     matched = overlap >= IOU_THRESHOLD
     counted = kept[face]
 
@@ -188,7 +188,7 @@ def match_detections(
     return counted | ~matched[:, None], counted & first[:, None]
 
 
-def _best_faces(boxes, faces):
+def best_faces(boxes, faces):
     """For every box the face of highest IoU, and that IoU, int and float64 (N,).
 
     Pixels count as in the official evaluator: a box covers the one at its right and lower end too.

@@ -128,7 +128,7 @@ def test_mutated_files_are_read_by_their_own_numbers_or_named(tmp_path):
         except ValueError as error:
             assert str(error).startswith(f'{path}:')
         else:
-            fields = [line.split() for line in content.decode('ascii').splitlines()[2:]]
+            fields = [line.split() for line in content.splitlines()[2:]]
             assert np.column_stack([boxes, scores]).tolist() == [[float(field) for field in row] for row in fields]
 
 
