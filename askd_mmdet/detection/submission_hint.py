@@ -59,10 +59,12 @@ def submission_hint(detections: dict[str, tuple[np.ndarray, np.ndarray]], truth:
     if not others:
         return None  # nothing tells what is chance
     rescaled = _share(_is_rescaled, pairs)
-    chance = np.mean([
-        _share(_is_rescaled, [(boxes, pairs[(i + shift) % len(pairs)][1]) for i, (boxes, _) in enumerate(pairs)])
-        for shift in others
-    ])
+    chance = np.mean(
+        [
+            _share(_is_rescaled, [(boxes, pairs[(i + shift) % len(pairs)][1]) for i, (boxes, _) in enumerate(pairs)])
+            for shift in others
+        ]
+    )
     if rescaled > max(_FITS + chance + margin, 2 * as_is):
         return (
             f'{as_is:.0%} of the best detections lie on a face, and {rescaled:.0%} would after a change of scale: the '

@@ -290,7 +290,7 @@ def test_larger_images_are_reduced_without_aliasing():
 
 
 def test_wrong_sizes_and_recipes_fail_when_built():
-    with pytest.raises(ValueError, match='ResizeToHR: found size=1.5, expected a whole number'):
+    with pytest.raises(ValueError, match=r'ResizeToHR: found size=1\.5, expected a whole number'):
         ResizeToHR(1.5)
     with pytest.raises(ValueError, match="recipe='nearest', expected"):
         ResizeToHR(112, recipe='nearest')
