@@ -21,9 +21,9 @@ from rich.progress import track
 from skimage import data
 
 from askd_mmdet.recognition.datasets import FaceFolderDataset, FaceRecordDataset
-from askd_mmdet.recognition.loading import LoadFaceImage
 from askd_mmdet.recognition.record_io import RecordFile
 from askd_mmdet.toy.identities import write_records
+from askd_mmdet.training import LoadPicture
 
 SIDE = 112
 PICTURES_OF_ONE = 50
@@ -80,7 +80,7 @@ def main():
         jpegs, labels = make_pictures(args.pictures), np.arange(args.pictures) // PICTURES_OF_ONE
         write_records(folder / 'train', jpegs, labels)
         write_folders(folder / 'folders', jpegs, labels)
-        pipeline = [LoadFaceImage()]
+        pipeline = [LoadPicture()]
         sources = (
             FaceFolderDataset(str(folder / 'folders'), pipeline=pipeline),
             FaceRecordDataset(str(folder / 'train.rec'), pipeline=pipeline),

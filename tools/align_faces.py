@@ -7,7 +7,9 @@ picture the largest one is taken, from a file the first. Called again, the tool 
 import argparse
 import csv
 import os
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,8 @@ from PIL import Image
 from rich.progress import track
 
 from askd_mmdet.recognition.alignment import TEMPLATE_SIZE, align
-from askd_mmdet.recognition.datasets import PICTURES
-from askd_mmdet.recognition.loading import LoadFaceImage
 from askd_mmdet.training.files import replace_text
+from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture, read_text
 
 # MTCNN has no window that fits into less.
 SMALLEST_PICTURE = 20
@@ -49,19 +50,18 @@ def read_landmarks(path: Path) -> dict[str, np.ndarray]:
         ValueError: For a line that is not a name and ten numbers.
     """
     landmarks = {}
-    with path.open(newline='') as file:
-        for row in csv.reader(file):
-            try:
-                name, *numbers = row
-                points = np.array(numbers, np.float64).reshape(5, 2)
-            except ValueError:
-                # A header has no number at all; an empty line has nothing.
-                if not row or (not landmarks and len(row) == 11 and not any(map(_is_number, row[1:]))):
-                    continue
-                raise ValueError(
-                    f'{path}: found {",".join(row)!r}, expected a path and ten numbers: path,x1,y1,...,x5,y5'
-                ) from None
-            landmarks.setdefault(Path(name).as_posix(), points)
+    try:
+        rows = list(csv.reader(read_text(path).splitlines()))
+    except csv.Error as error:
+        raise ValueError(f'{path} is no CSV file: {error}') from error
+    for row in rows:
+        # A header has no number at all; an empty line has nothing.
+        if not row or (not landmarks and len(row) == 11 and not any(map(_is_number, row[1:]))):
+            continue
+        name, *numbers = row
+        if len(numbers) != 10 or not all(map(_is_number, numbers)):
+            raise ValueError(f'{path}: found {",".join(row)!r}, expected a path and ten numbers: path,x1,y1,...,x5,y5')
+        landmarks.setdefault(Path(name).as_posix(), np.array(numbers, np.float64).reshape(5, 2))
     return landmarks
 
 
@@ -70,7 +70,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return text.isascii()  # of other scripts' digits Python makes numbers as well
 
 
 def face_finder() -> Callable[[str, np.ndarray], np.ndarray | None]:
@@ -95,12 +95,14 @@ def face_finder() -> Callable[[str, np.ndarray], np.ndarray | None]:
 
 def crop_face(source: Path, dest: Path, name: str, find: Callable, size: int) -> str:
     """Write the crop of a picture, whole or not at all; returns why there is none, '' where there is one."""
-    if (sample := LoadFaceImage()(dict(img_path=str(source / name)))) is None:
+    try:
+        image = read_picture(source / name)
+    except (OSError, ValueError):
         return 'cannot be read'
-    if (landmarks := find(name, sample['img'])) is None:
+    if (landmarks := find(name, image)) is None:
         return 'no face'
     try:
-        crop = align(sample['img'], landmarks, size)
+        crop = align(image, landmarks, size)
     except ValueError as error:
         return str(error)
     path = dest / name
@@ -121,11 +123,7 @@ def main(arguments: list[str] | None = None):
         parser.error(f'{args.dest} lies in {args.source}; name a folder elsewhere, so that no crop is cropped again')
     if args.size < 1:
         parser.error(f'--size is {args.size}, expected at least 1')
-    names = sorted(
-        path.relative_to(args.source).as_posix()
-        for path in args.source.rglob('*')
-        if path.suffix.lower() in PICTURES and path.is_file()
-    )
+    names = find_pictures(args.source, partial(print, file=sys.stderr))
     if not names:
         parser.error(f'{args.source} holds no picture ({", ".join(PICTURES)})')
     known = {}

@@ -2,14 +2,15 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.progress import track
 
-from askd_mmdet.recognition.datasets import PICTURES
 from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, write_faces
+from askd_mmdet.training.pictures import PICTURES, find_pictures
 
 
 def network_parser(description: str) -> argparse.ArgumentParser:
@@ -54,11 +55,7 @@ def embed_folder(embedder: FaceEmbedder, folder: Path, batch_size: int) -> Faces
         FileNotFoundError: When there is no picture.
         ValueError: When none can be read.
     """
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob('*')
-        if path.suffix.lower() in PICTURES and path.is_file()
-    )
+    names = find_pictures(folder, partial(print, file=sys.stderr))
     if not names:
         raise FileNotFoundError(f'{folder} holds no picture ({", ".join(PICTURES)})')
     paths = track([folder / name for name in names], f'embedding {folder}', console=Console(stderr=True))

@@ -5,10 +5,12 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from askd_mmdet.detection.submission import LAYOUT, iterate_submission, read_detections
+from askd_mmdet.detection.submission_hint import BEST, submission_hint
 from askd_mmdet.detection.wider_face_protocol import WiderFaceScore, load_ground_truth
 from askd_mmdet.training.files import replace_text
 
@@ -20,7 +22,8 @@ def make_parser() -> argparse.ArgumentParser:
         'with the lines: name of the image, number of detections, and for each of them "x y width height\n'
         'score" (pixels; any finite scores, which are stretched to [0, 1] over all images). "python\n'
         'tools/test.py ... --submission-dir SUBMISSION" writes one. Images without a file count as images\n'
-        'without detections. The exit status is 0, or 2 when something is wrong.',
+        'without detections. Boxes that seem to be normalised, corners or of resized pictures get a hint beside\n'
+        'their AP. The exit status is 0, or 2 when something is wrong.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('submission', type=Path, help='folder of the submission')
@@ -43,7 +46,7 @@ def first_names(names: list[str]) -> str:
 
 
 def evaluate(submission: Path, ground_truth: Path, ignore_unknown: bool) -> dict:
-    """AP of a submission in [0, 1], and what was scored; the arguments are those of the command line."""
+    """AP of a submission in [0, 1], a hint or None, and what was scored; the arguments are those of the command line."""
     score = WiderFaceScore(load_ground_truth(ground_truth))
     files = dict(iterate_submission(submission))
     unknown = [name for name in files if name not in score.ground_truth]
@@ -53,10 +56,15 @@ def evaluate(submission: Path, ground_truth: Path, ignore_unknown: bool) -> dict
             f'{first_names(unknown)}; check that both are of one split, or leave them out by --ignore-unknown'
         )
     known = [name for name in files if name in score.ground_truth]
+    best = {}
     for name in track(known, 'scoring', console=Console(stderr=True)):
-        score.add(name, *read_detections(files[name]))
+        boxes, scores = read_detections(files[name])
+        score.add(name, boxes, scores)
+        chosen = np.argsort(-scores, kind='stable')[:BEST]
+        best[name] = boxes[chosen], scores[chosen]
     return dict(
         score.average_precision(),
+        hint=submission_hint(best, score.ground_truth),
         images=len(known),
         detections=sum(len(matches.scores) for matches in score.images.values()),
         missing=score.missing,
@@ -82,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     print('| easy | medium | hard |\n|---|---|---|')
     print(f'| {100 * result["easy"]:.2f} | {100 * result["medium"]:.2f} | {100 * result["hard"]:.2f} |')
     print('\nAP in %')
+    if result['hint']:
+        print(f'\nhint: {result["hint"]}')
     return 0
 
 

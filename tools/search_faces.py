@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,8 @@ from rich.console import Console
 from rich.progress import track
 
 from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search
-from askd_mmdet.recognition.loading import LoadFaceImage
 from askd_mmdet.training.files import replace_text
+from askd_mmdet.training.pictures import read_picture
 
 TILE = 112
 CAPTION = 20
@@ -65,9 +66,9 @@ def read_or_embed(source: Path, embedder: FaceEmbedder, batch_size: int) -> Face
 def tile(faces: Faces, index: int, caption: str) -> np.ndarray:
     """A picture above its caption, BGR uint8 (TILE + CAPTION, TILE, 3); black where the file is gone."""
     drawn = np.zeros((TILE + CAPTION, TILE, 3), np.uint8)
-    sample = LoadFaceImage()(dict(img_path=str(Path(faces.folder, faces.names[index]))))
-    if sample:
-        drawn[:TILE] = cv2.resize(sample['img'], (TILE, TILE), interpolation=cv2.INTER_AREA)
+    with suppress(OSError, ValueError):
+        image = read_picture(Path(faces.folder, faces.names[index]))
+        drawn[:TILE] = cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA)
     cv2.putText(drawn, caption, (4, TILE + 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return drawn
 

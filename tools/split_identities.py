@@ -6,14 +6,15 @@ person and of two. FaceFolderDataset and PairListDataset read them.
 
 import argparse
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
-from askd_mmdet.recognition.datasets import PICTURES
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.held_out import draw_pairs
+from askd_mmdet.training.pictures import find_pictures
 
 
 def parse_args():
@@ -40,12 +41,10 @@ def parse_args():
 
 def main():
     parser, args = parse_args()
-    pictures = {
-        folder.name: sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
-        for folder in sorted(args.source.iterdir())
-        if folder.is_dir()
-    }
-    pictures = {name: files for name, files in pictures.items() if files}
+    pictures = defaultdict(list)
+    for name in find_pictures(args.source, print):
+        if name.count('/') == 1:
+            pictures[name.split('/')[0]].append(args.source / name)
     if not 2 <= args.held_out < len(pictures):
         parser.error(f'{args.source} has {len(pictures)} identities; hold out 2 to {len(pictures) - 1} of them')
     rng = np.random.default_rng(args.seed)

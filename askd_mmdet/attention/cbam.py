@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from askd_mmdet.training.settings import check_number, check_type
+
 
 @MODELS.register_module()
 class ChannelAttention(BaseModule):
@@ -23,6 +25,9 @@ class ChannelAttention(BaseModule):
     Shape:
         (N, C, H, W) -> (N, C, 1, 1), logits.
 
+    Raises:
+        ValueError: When a setting is of another type or out of range.
+
     Example:
         >>> import torch
         >>> ChannelAttention(6, reduction=4)(torch.zeros(2, 6, 5, 5)).shape
@@ -31,6 +36,9 @@ class ChannelAttention(BaseModule):
 
     def __init__(self, in_channels, reduction=16, bias=False, init_cfg=None):
         super().__init__(init_cfg)
+        for name, value in dict(in_channels=in_channels, reduction=reduction).items():
+            check_number('ChannelAttention', name, value, whole=True, at_least=1)
+        check_type('ChannelAttention', 'bias', bias, bool)
         hidden = max(in_channels // reduction, 1)
         self.mlp = nn.Sequential(
             nn.Conv2d(in_channels, hidden, 1, bias=bias),
@@ -54,11 +62,14 @@ class SpatialAttention(BaseModule):
         (N, C, H, W) -> (N, 1, H, W), logits.
 
     Raises:
-        ValueError: When `kernel_size` is even, since the map would not keep the size of the features.
+        ValueError: When `kernel_size` is even, since the map would not keep the size of the features, or a setting is
+            of another type or out of range.
     """
 
     def __init__(self, kernel_size=7, bias=False, init_cfg=None):
         super().__init__(init_cfg)
+        check_number('SpatialAttention', 'kernel_size', kernel_size, whole=True, at_least=1)
+        check_type('SpatialAttention', 'bias', bias, bool)
         if kernel_size % 2 == 0:
             raise ValueError(f'SpatialAttention needs an odd kernel_size, got {kernel_size}')
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=bias)

@@ -7,6 +7,5 @@ load('mmpretrain.datasets')
 
 from askd_mmdet.classification.cbam_resnet import CBAMResNet, CBAMResNetCifar
 from askd_mmdet.classification.datasets import Cifar10Dataset, ClassFolderDataset
-from askd_mmdet.classification.loading import LoadPicture
 
-__all__ = ['CBAMResNet', 'CBAMResNetCifar', 'Cifar10Dataset', 'ClassFolderDataset', 'LoadPicture']
+__all__ = ['CBAMResNet', 'CBAMResNetCifar', 'Cifar10Dataset', 'ClassFolderDataset']

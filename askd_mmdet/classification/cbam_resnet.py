@@ -4,6 +4,8 @@ from mmpretrain.models.backbones import ResNet, ResNet_CIFAR
 from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck
 from mmpretrain.registry import MODELS
 
+from askd_mmdet.training.settings import check_choice, check_type
+
 
 def _attended(number: int) -> property:
     """The block's norm of that number, followed by the CBAM of that number where there is one.
@@ -48,9 +50,9 @@ class _WithCBAM:
         cbam: dict = dict(type='CBAM', reduction=16, kernel_size=7),
         **kwargs,
     ):
+        check_choice(type(self).__name__, 'attention', attention, ('conv', 'block'))
+        check_type(type(self).__name__, 'cbam', cbam, dict)
         super().__init__(depth, **kwargs)
-        if attention not in ('conv', 'block'):
-            raise ValueError(f"{type(self).__name__}: found attention={attention!r}, expected 'conv' or 'block'")
         for block in self.modules():
             for number in getattr(block, 'at', {}).get(attention, ()):
                 channels = getattr(block, f'conv{number}').out_channels

@@ -2,25 +2,33 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
-from mmpretrain.datasets import CIFAR10, CustomDataset
+from mmpretrain.datasets import CIFAR10, BaseDataset
 from mmpretrain.registry import DATASETS
 
+from askd_mmdet.training.pictures import labelled_pictures
+from askd_mmdet.training.settings import check_choice, check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 
 @DATASETS.register_module()
-class ClassFolderDataset(ReplacesUnreadable, CustomDataset):
+class ClassFolderDataset(ReplacesUnreadable, BaseDataset):
     """Pictures in a folder for each class, or listed in a file (`<path> <label>` in a line), as ImageNet comes.
 
     A picture that cannot be read is replaced and counted, see `ReplacesUnreadable`.
 
     Args:
-        **kwargs: See mmpretrain's CustomDataset.
+        ann_file: The list, relative to `data_root`; by default there is none.
+        **kwargs: See mmpretrain's BaseDataset.
 
     Raises:
-        FileNotFoundError: When the folder does not exist.
+        FileNotFoundError: See :func:`labelled_pictures`.
+        ValueError: When the list is malformed, or `metainfo` has other classes than there are folders.
     """
+
+    def __init__(self, ann_file: str = '', **kwargs):
+        super().__init__(ann_file, **kwargs)
 
     @property
     def check_tool(self) -> str:
@@ -28,11 +36,14 @@ class ClassFolderDataset(ReplacesUnreadable, CustomDataset):
 
     def load_data_list(self) -> list[dict]:
         """img_path and gt_label of every picture."""
-        if not Path(self.img_prefix).is_dir():
-            raise FileNotFoundError(
-                f'{self.img_prefix} is no folder; it should hold the pictures, a folder for each class. Set data_root'
+        data_list, folders = labelled_pictures(self.img_prefix, self.ann_file)
+        if folders and len(folders) != len(self.CLASSES or folders):
+            raise ValueError(
+                f'{self.img_prefix} has {len(folders)} folders, expected one for each of {len(self.CLASSES)} classes'
             )
-        return super().load_data_list()
+        if folders:
+            self._metainfo['classes'] = self.CLASSES or folders
+        return data_list
 
 
 @DATASETS.register_module()
@@ -42,10 +53,11 @@ class Cifar10Dataset(ClassFolderDataset):
     Args:
         data_root: The folder that holds `train` and `test`, or `cifar-10-batches-py`.
         split: 'train' or 'test'.
-        **kwargs: See mmpretrain's CustomDataset.
+        **kwargs: See mmpretrain's BaseDataset.
 
     Raises:
         FileNotFoundError: When there is neither.
+        ValueError: When there are other class folders than the ten.
         RuntimeError: When a batch file is missing or differs from the original by its checksum; being pickles, others
             are not read.
     """
@@ -53,6 +65,8 @@ class Cifar10Dataset(ClassFolderDataset):
     METAINFO = CIFAR10.METAINFO
 
     def __init__(self, data_root: str, split: str, **kwargs):
+        check_type('Cifar10Dataset', 'data_root', data_root, str, Path)
+        check_choice('Cifar10Dataset', 'split', split, ('train', 'test'))
         self.split = split
         super().__init__(data_root=data_root, data_prefix=split, test_mode=split == 'test', **kwargs)
 
@@ -67,6 +81,6 @@ class Cifar10Dataset(ClassFolderDataset):
             return super().load_data_list()
         original = CIFAR10(data_root=self.data_root, split=self.split, download=False)
         return [
-            dict(info, img=info['img'][..., ::-1], img_path=f'{batches}/{self.split}#{i}')
+            dict(info, img=cv2.cvtColor(info['img'], cv2.COLOR_RGB2BGR), img_path=f'{batches}/{self.split}#{i}')
             for i, info in enumerate(original)
         ]

@@ -5,6 +5,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from askd_mmdet.training.settings import check_choice, check_number, check_numbers
+
 
 def low_resolution(
     image: np.ndarray,
@@ -51,7 +53,7 @@ def low_resolution(
                [100, 100, 100, 100],
                [100, 100, 100, 100]], dtype=uint8)
     """
-    check_settings(ratio, size, sigma, recipe)
+    check_settings('low_resolution', ratio, size, sigma, recipe)
     pixels = _pixels(image)
     hr_size = image.shape[:2]
     if size is None:
@@ -94,7 +96,7 @@ def enlarge(image: np.ndarray, size: int | tuple[int, int], *, recipe: str = 'pa
         >>> enlarge(np.uint8([[0, 200]]), (1, 4))
         array([[  0,  41, 159, 218]], dtype=uint8)
     """
-    check_settings(None, size, 0, recipe)
+    check_settings('enlarge', None, size, 0, recipe)
     pixels = _pixels(image)
     size = tuple(np.broadcast_to(size, 2).tolist())
     if size == image.shape[:2]:
@@ -102,26 +104,24 @@ def enlarge(image: np.ndarray, size: int | tuple[int, int], *, recipe: str = 'pa
     return _like(image, _enlarge(pixels, size, recipe))
 
 
-def check_settings(ratio, size, sigma, recipe):
-    """Raise ValueError unless `low_resolution` can work with these settings.
+def check_settings(owner, ratio, size, sigma, recipe):
+    """Raise ValueError, which names the owner of the settings, unless `low_resolution` can work with them.
 
     Example:
-        >>> check_settings(ratio=0.25, size=None, sigma=0.5, recipe='paper')
+        >>> check_settings('LowResolution', ratio=0.25, size=None, sigma=0.5, recipe='paper')
         Traceback (most recent call last):
-        ValueError: found ratio=0.25, expected at least 1: the ratio is HR size over LR size
+        ValueError: LowResolution: found ratio=0.25, expected at least 1
     """
     if (ratio is None) == (size is None):
-        raise ValueError(f'found ratio={ratio} and size={size}, expected exactly one of the two')
-    if ratio is not None and not ratio >= 1:
-        raise ValueError(f'found ratio={ratio}, expected at least 1: the ratio is HR size over LR size')
-    if size is not None:
-        sides = np.asarray(size)
-        if sides.shape not in ((), (2,)) or sides.dtype.kind not in 'iu' or sides.min() < 1:
-            raise ValueError(f'found size={size}, expected whole pixels >= 1: one number or (height, width)')
-    if not 0 <= sigma < np.inf:
-        raise ValueError(f'found sigma={sigma}, expected a number of LR pixels >= 0')
-    if recipe not in ('paper', 'authors'):
-        raise ValueError(f"found recipe={recipe!r}, expected 'paper' or 'authors'")
+        raise ValueError(f'{owner}: found ratio={ratio} and size={size}, expected exactly one of the two')
+    if size is None:
+        check_number(owner, 'ratio', ratio, at_least=1)
+    elif np.ndim(size):
+        check_numbers(owner, 'size', size, count=2, whole=True, at_least=1)
+    else:
+        check_number(owner, 'size', size, whole=True, at_least=1)
+    check_number(owner, 'sigma', sigma, at_least=0)
+    check_choice(owner, 'recipe', recipe, ('paper', 'authors'))
 
 
 def _pixels(image):

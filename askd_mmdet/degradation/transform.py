@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS
 
 from askd_mmdet.degradation.low_resolution import check_settings, enlarge, low_resolution
+from askd_mmdet.training.settings import check_numbers, check_type
 
 
 @TRANSFORMS.register_module()
@@ -60,11 +61,12 @@ class LowResolution(BaseTransform):
         keep_hr: bool = False,
         keep_mirrored: bool = False,
     ):
-        self.ratios = ratio if isinstance(ratio, Sequence) else [ratio]
-        if not self.ratios:
-            raise ValueError('found ratio=[], expected a number or at least one number to draw')
-        for ratio in self.ratios:
-            check_settings(ratio, size, sigma, recipe)
+        self.ratios = ratio if isinstance(ratio, list | tuple) else [ratio]
+        if ratio is self.ratios:
+            check_numbers('LowResolution', 'ratio', ratio, at_least=1)
+        check_settings('LowResolution', self.ratios[0], size, sigma, recipe)
+        check_type('LowResolution', 'keep_hr', keep_hr, bool)
+        check_type('LowResolution', 'keep_mirrored', keep_mirrored, bool)
         self.size = size
         self.sigma = sigma
         self.recipe = recipe
@@ -145,7 +147,7 @@ class ResizeToHR(BaseTransform):
     """
 
     def __init__(self, size: int | tuple[int, int], recipe: str = 'paper'):
-        check_settings(None, size, 0, recipe)
+        check_settings('ResizeToHR', None, size, 0, recipe)
         self.size = size
         self.recipe = recipe
 

@@ -6,6 +6,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from askd_mmdet.training.settings import check_number, check_type
+
 
 @MODELS.register_module()
 class InceptionContext(BaseModule):
@@ -33,6 +35,8 @@ class InceptionContext(BaseModule):
         init_cfg=dict(type='Xavier', layer='Conv2d', distribution='uniform'),
     ):
         super().__init__(init_cfg)
+        check_number('InceptionContext', 'channels', channels, whole=True, at_least=4)
+        check_type('InceptionContext', 'norm_cfg', norm_cfg, dict, None)
         if channels % 4:
             raise ValueError(f'InceptionContext needs channels divisible by 4, got {channels}')
 

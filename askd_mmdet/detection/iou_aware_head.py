@@ -9,6 +9,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from askd_mmdet.training.settings import check_number
+
 
 @MODELS.register_module()
 class IoUAwareRetinaHead(RetinaHead):
@@ -21,6 +23,9 @@ class IoUAwareRetinaHead(RetinaHead):
         **kwargs: RetinaHead's, with one class. `test_cfg` also takes `score_alpha` (alpha above, the share of the
             classification in [0, 1]; TinaFace: 0.4), `min_box_side` (pixels of the network's image, on
             sqrt(width * height)) and `min_face_height` (pixels of the original image): smaller boxes go before NMS.
+
+    Raises:
+        ValueError: When there are more classes, or one of these settings is missing, of another type or out of range.
     """
 
     def __init__(
@@ -30,6 +35,11 @@ class IoUAwareRetinaHead(RetinaHead):
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
+        check_number('IoUAwareRetinaHead', 'num_classes', self.num_classes, whole=True, at_least=1, at_most=1)
+        if self.test_cfg is not None:
+            for name in ('score_alpha', 'min_box_side', 'min_face_height'):
+                limits = dict(at_most=1) if name == 'score_alpha' else {}
+                check_number('IoUAwareRetinaHead', f'test_cfg.{name}', self.test_cfg.get(name), at_least=0, **limits)
         self.loss_iou = MODELS.build(loss_iou)
 
     def _init_layers(self) -> None:

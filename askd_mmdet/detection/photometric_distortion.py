@@ -5,6 +5,8 @@ import numpy as np
 from mmdet.datasets.transforms import PhotoMetricDistortion
 from mmdet.registry import TRANSFORMS
 
+from askd_mmdet.training.settings import check_number
+
 
 @TRANSFORMS.register_module()
 class ClippedPhotoMetricDistortion(PhotoMetricDistortion):
@@ -27,8 +29,7 @@ class ClippedPhotoMetricDistortion(PhotoMetricDistortion):
     """
 
     def __init__(self, prob: float = 0.5, **kwargs):
-        if not 0 <= prob <= 1:
-            raise ValueError(f'found prob={prob}, expected a probability in [0, 1]')
+        check_number('ClippedPhotoMetricDistortion', 'prob', prob, at_least=0, at_most=1)
         super().__init__(**kwargs)
         self.prob = prob
 

@@ -6,6 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
+from askd_mmdet.training.settings import check_number, check_numbers
+
 
 @TRANSFORMS.register_module()
 class SquareCrop(BaseTransform):
@@ -31,10 +33,8 @@ class SquareCrop(BaseTransform):
     """
 
     def __init__(self, scales: Sequence[float] = (0.3, 0.45, 0.6, 0.8, 1.0), tries: int = 250):
-        if not scales or not all(0 < scale <= 1 for scale in scales):
-            raise ValueError(f'found scales={scales}, expected at least one, each above 0 and at most 1')
-        if tries < 1:
-            raise ValueError(f'found tries={tries}, expected at least 1')
+        check_numbers('SquareCrop', 'scales', scales, above=0, at_most=1)
+        check_number('SquareCrop', 'tries', tries, whole=True, at_least=1)
         self.scales = scales
         self.tries = tries
 

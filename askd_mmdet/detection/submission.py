@@ -40,7 +40,7 @@ def write_detections(folder: str | Path, name: str, boxes: np.ndarray, scores: n
 
 
 def read_detections(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read the file of an image. What its first line says does not matter.
+    """Read the file of an image, with or without a byte order mark. What its first line says does not matter.
 
     Returns:
         Boxes as x, y, width, height in pixels, float64, (N, 4), and scores, float64, (N,).
@@ -49,7 +49,7 @@ def read_detections(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         ValueError: When the count is wrong, or a line is not five finite numbers.
     """
     # A damaged byte makes its line wrong instead of the file unreadable.
-    lines = Path(path).read_text(encoding='utf-8', errors='replace').rstrip().split('\n')
+    lines = Path(path).read_text(encoding='utf-8-sig', errors='replace').rstrip().split('\n')
     count = lines[1].strip() if len(lines) > 1 else 'the end of the file'
     rows = lines[2:]
     if count != str(len(rows)):
@@ -57,14 +57,9 @@ def read_detections(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
             f'{path}:2: found {count!r}, expected {len(rows)}, the number of lines that follow: '
             'name, count, and "x y width height score" for each detection'
         )
-    if not rows:
-        return np.zeros((0, 4)), np.zeros(0)
-    try:
-        table = np.loadtxt(rows, comments=None, ndmin=2)
-    except ValueError:
-        table = np.zeros(0)
-    if table.shape != (len(rows), _COLUMNS) or not np.isfinite(table).all():
-        number, row = next((i, row) for i, row in enumerate(rows, 3) if not _is_detection(row))
+    table = _read_rows(rows)
+    if table is None:
+        number, row = next((i, row) for i, row in enumerate(rows, 3) if _read_rows([row]) is None)
         raise ValueError(
             f'{path}:{number}: found {row!r}, expected five finite numbers, "x y width height score"; '
             'write this file again'
@@ -72,11 +67,21 @@ def read_detections(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return table[:, :4], table[:, 4]
 
 
-def _is_detection(row):
+def _read_rows(rows):
+    """The numbers of some lines, float64, (N, 5), or None where one is not five finite numbers.
+
+    NumPy's reader alone is the judge, of all lines and of each: unlike `float`, it takes no underscores and ASCII
+    digits only.
+    """
+    if not rows:
+        return np.zeros((0, _COLUMNS))
+    if not all(map(str.strip, rows)):  # it would pass over empty lines
+        return None
     try:
-        return np.isfinite(np.array(row.split(), np.float64)).tolist() == [True] * _COLUMNS
+        table = np.loadtxt(rows, comments=None, ndmin=2)
     except ValueError:
-        return False
+        return None
+    return table if table.shape == (len(rows), _COLUMNS) and np.isfinite(table).all() else None
 
 
 def iterate_submission(folder: str | Path) -> Iterator[tuple[str, Path]]:

@@ -1,5 +1,7 @@
 """WIDER FACE as it is downloaded: the original text annotation and the original folders."""
 
+import warnings
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from mmdet.datasets import BaseDetDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from askd_mmdet.detection.wider_face_protocol import FURTHEST, IMAGE_NAME, in_reach
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 LAYOUT = """\
@@ -22,13 +25,17 @@ LAYOUT = """\
 
 _COLUMNS = 'x y width height blur expression illumination invalid occlusion pose'
 _INVALID = 3  # among the attributes: blur, expression, illumination, invalid, occlusion, pose
+_CHARACTERS = b'0123456789- \t\n'
+_ZEROS = ['0'] * 10
+# Of a picture that stands in, in pixels: more than nearly all pictures of WIDER FACE, and at most 50 MB.
+_LONGEST_SIDE = 4096
 
 
 def read_annotations(path: str | Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Read `wider_face_{train,val}_bbx_gt.txt`, with line endings of any system.
+    """Read `wider_face_{train,val}_bbx_gt.txt`, with line endings of any system and with or without a byte order mark.
 
     An image is a line with its name, a line with its number of faces, and a line of ten integers
-    for each face, or a line of zeros where there is no face.
+    for each face. An image without a face may have a line of zeros instead, as in the official files.
 
     Returns:
         For every image its name (`event/name.jpg`), its boxes as x, y, width and height in pixels
@@ -36,62 +43,107 @@ def read_annotations(path: str | Path) -> list[tuple[str, np.ndarray, np.ndarray
         and pose (int64, (N, 6)). Sizes are as in the file, where some are 0 and a few negative.
 
     Raises:
-        ValueError: When a line is missing or not what it should be.
+        ValueError: When a line is missing or not what it should be, a box reaches further than
+            `FURTHEST`, or invalid is neither 0 nor 1.
     """
     # A damaged byte makes its line wrong instead of the file unreadable.
-    text = Path(path).read_text(encoding='utf-8', errors='replace')
-    lines = text.rstrip().split('\n')
-
-    def fail(number, expected):
-        found = repr(lines[number - 1]) if number <= len(lines) else 'the end of the file'
+    lines = Path(path).read_text(encoding='utf-8-sig', errors='replace').rstrip().split('\n')
+    names, starts, counts, wrong = _find_images(lines)
+    rows = []
+    for start, count in zip(starts, counts):
+        rows += lines[start : start + count]
+    # All faces at once: a call for each of them would take many times as long.
+    table = _read_faces(rows)
+    if table is None:
+        wrong = next(
+            (i, _face_of(name, start, count))
+            for name, start, count in zip(names, starts, counts)
+            for i in range(start, start + count)
+            if _read_faces([lines[i]]) is None
+        )
+    if wrong:
+        index, expected = wrong
+        found = repr(lines[index]) if index < len(lines) else 'the end of the file'
         raise ValueError(
-            f'{path}:{number}: found {found}, expected {expected}; '
+            f'{path}:{index + 1}: found {found}, expected {expected}; '
             'unpack wider_face_split.zip of the WIDER FACE download again'
         )
+    boxes, attributes = table[:, :4].astype(np.float32), table[:, 4:].astype(np.int64)
+    ends = list(accumulate(counts))
+    return [(name, boxes[i:j], attributes[i:j]) for name, i, j in zip(names, [0, *ends], ends)]
 
-    def integers(number, shape, expected):
-        try:
-            return np.array(lines[number - 1].split(), np.int64).reshape(shape)
-        except (IndexError, ValueError, OverflowError):
-            fail(number, expected)
 
-    images = []
-    number = 1
-    while number <= len(lines):
-        name = lines[number - 1].strip()
-        if '/' not in name:
-            fail(number, 'the name of an image, event/name.jpg (or the count before is wrong)')
-        expected = f'the number of faces of {name}'
-        count = integers(number + 1, (), expected)
-        if count < 0:
-            fail(number + 1, expected)
-        expected = f'{_COLUMNS} of a face of {name}, which line {number + 1} says has {count}'
-        faces = [integers(number + 2 + i, 10, expected) for i in range(count)]
-        expected = f'ten zeros, as {name} has no face'
-        if not count and integers(number + 2, 10, expected).any():
-            fail(number + 2, expected)
-        faces = np.array(faces, np.int64).reshape(-1, 10)
-        images.append((name, faces[:, :4].astype(np.float32), faces[:, 4:]))
-        number += 2 + max(count, 1)
-    return images
+def _find_images(lines):
+    """The images' names, the indices of their first faces' lines and their numbers of faces, three lists.
+
+    They end before the first line that is wrong, faces' lines aside: its index and what was expected there come
+    fourth, or None.
+    """
+    names, starts, counts, i = [], [], [], 0
+    while i < len(lines):
+        name = lines[i].strip()
+        if not IMAGE_NAME.fullmatch(name):
+            return names, starts, counts, (i, 'the name of an image, event/name.jpg (or the count before is wrong)')
+        count = lines[i + 1].strip() if i + 1 < len(lines) else ''
+        if not (count.isascii() and count.isdigit() and len(count) < 10):
+            return names, starts, counts, (i + 1, f'the number of faces of {name}')
+        start, count = i + 2, int(count)
+        i = start + count
+        names.append(name)
+        starts.append(start)
+        counts.append(min(i, len(lines)) - start)
+        if i > len(lines):
+            return names, starts, counts, (len(lines), _face_of(name, start, count))
+        if not count and i < len(lines) and '/' not in lines[i]:
+            if lines[i].split() != _ZEROS:
+                return names, starts, counts, (i, f'ten zeros, as {name} has no face, or the next image')
+            i += 1
+    return names, starts, counts, None
+
+
+def _face_of(name, first, count):
+    return (
+        f'{_COLUMNS} of a face of {name}, which line {first} says has {count}, '
+        f'no box beyond {FURTHEST} pixels and invalid 0 or 1'
+    )
+
+
+def _read_faces(lines):
+    """The ten integers of every line, int32, (N, 10), or None where one is not a face."""
+    if not lines:
+        return np.zeros((0, 10), np.int32)
+    # NumPy would take '+1', '1.0' and '1e3' as well.
+    if '\n'.join(lines).encode().translate(None, _CHARACTERS):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')  # of numbers that overflow, and of empty lines
+            table = np.loadtxt(lines, np.int32, comments=None, ndmin=2)
+    except (ValueError, Warning):
+        return None
+    if table.shape != (len(lines), 10) or not in_reach(table[:, :4]):
+        return None
+    invalid = table[:, 4 + _INVALID]
+    return table if ((invalid == 0) | (invalid == 1)).all() else None
 
 
 @DATASETS.register_module()
 class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
     """WIDER FACE, read from the text annotation (mmdet's WIDERFaceDataset reads XML).
 
-    A face has the key `ignore_flag` set where the annotation calls it invalid. Faces without width
-    or height are left out. With `filter_cfg=dict(filter_empty_gt=True)`, training leaves out the
-    images without a face that counts.
+    Faces that the annotation calls invalid are trained as faces, as in TinaFace's own code; with
+    `ignore_invalid`, their key `ignore_flag` is set. It always is in testing: the official evaluation
+    counts none of them. Faces without width or height are left out. With
+    `filter_cfg=dict(filter_empty_gt=True)`, training leaves out the images without a face that counts.
 
     A picture that cannot be read stops nothing, see `ReplacesUnreadable`, where the pipeline begins with
-    `dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow')`: the cv2 backend
-    fills up truncated JPEGs with grey.
+    `LoadPicture`.
 
     Args:
         data_root: Folder of the download, see `LAYOUT`.
         ann_file: Text annotation, relative to `data_root`.
         data_prefix: `dict(img_path=...)`, the folder of the events, relative to `data_root`.
+        ignore_invalid: Ignore faces marked invalid in training.
         **kwargs: See MMEngine's BaseDataset.
 
     Raises:
@@ -102,16 +154,22 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
 
     METAINFO = dict(classes=('face',))
 
+    def __init__(self, *args, ignore_invalid: bool = False, **kwargs):
+        # Before the parent, which loads the data.
+        self.ignore_invalid = ignore_invalid
+        super().__init__(*args, **kwargs)
+
     def load_data_list(self) -> list[dict]:
         """One dict for every image: img_path, img_id (its number in the annotation), instances."""
-        folder = self.data_prefix['img_path']
-        for path in (self.data_root, self.ann_file, folder):
-            if not Path(path).exists():
+        folder = self.data_prefix.get('img_path')
+        for path, is_there in ((self.data_root, Path.is_dir), (self.ann_file, Path.is_file), (folder, Path.is_dir)):
+            if path is None or not is_there(Path(path)):
                 raise FileNotFoundError(
                     f'{path} does not exist; WIDER FACE should lie as\n{LAYOUT}\n'
                     'set data_root in the config to that folder; '
                     f'"{self.check_tool}" says what is missing'
                 )
+        ignores = self.ignore_invalid or self.test_mode
         data_list = []
         without_size = 0
         for img_id, (name, boxes, attributes) in enumerate(read_annotations(self.ann_file)):
@@ -119,7 +177,7 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
             without_size += (~sized).sum()
             boxes[:, 2:] += boxes[:, :2]
             instances = [
-                dict(bbox=box, bbox_label=0, ignore_flag=invalid)
+                dict(bbox=box, bbox_label=0, ignore_flag=int(ignores and invalid))
                 for box, invalid in zip(boxes[sized].tolist(), attributes[sized, _INVALID].tolist())
             ]
             data_list.append(dict(img_path=f'{Path(folder, name)}', img_id=img_id, instances=instances))
@@ -138,7 +196,11 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
         return f'python tools/check_wider_face.py {self.data_root}'
 
     def stand_in(self, info: dict) -> dict:
-        """What the loader would add for a black picture that holds all boxes."""
+        """What the loader would add for a black picture that holds all boxes, or those within `_LONGEST_SIDE` pixels.
+
+        No evaluation depends on its size: the metrics take the faces from the ground truth or from `instances`,
+        and all of them count as missed.
+        """
         corners = np.array([instance['bbox'][2:] for instance in info['instances']]).reshape(-1, 2)
-        width, height = np.ceil(corners.max(0, initial=64)).astype(int).tolist()
+        width, height = np.ceil(corners.max(0, initial=64)).clip(max=_LONGEST_SIDE).astype(int).tolist()
         return dict(img=np.zeros((height, width, 3), np.uint8), img_shape=(height, width), ori_shape=(height, width))

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 
 from askd_mmdet.detection.submission import write_detections
 from askd_mmdet.detection.wider_face_protocol import Matches, WiderFaceScore, load_ground_truth, match_image
+from askd_mmdet.training.settings import check_choice, check_type
 
 
 @METRICS.register_module()
@@ -40,6 +41,9 @@ class WiderFaceMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ):
+        check_type('WiderFaceMetric', 'ground_truth', ground_truth, str, Path)
+        check_type('WiderFaceMetric', 'submission_dir', submission_dir, str, Path, None)
+        check_choice('WiderFaceMetric', 'collect_device', collect_device, ('cpu', 'gpu'))
         super().__init__(collect_device, prefix)
         self.ground_truth = load_ground_truth(ground_truth)
         self.submission_dir = submission_dir

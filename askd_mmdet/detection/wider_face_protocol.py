@@ -1,14 +1,23 @@
 """The official WIDER FACE protocol: average precision on the easy, medium and hard faces (table 5)."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.io import loadmat
+
+from askd_mmdet.detection.mat_file import read_mat
 
 SETTINGS = ('easy', 'medium', 'hard')
 IOU_THRESHOLD = 0.5
+# No JPEG is wider or higher than this, in pixels: a box beyond it is in no picture, and comes of a damaged file.
+FURTHEST = 65_535
+# Event and file, without control characters, damaged bytes and the dot of a hidden file.
+_PART = r'(?!\.)[ -.0-~\xa0-\ufffc\U00010000-\U0010ffff]+'
+IMAGE_NAME = re.compile(f'{_PART}/{_PART}')
 _COUNT = 1000
 # The official evaluator's very floats, so that a score on a threshold falls on the same side of it.
 _THRESHOLDS = 1 - np.arange(1, _COUNT + 1) / _COUNT
@@ -53,7 +62,8 @@ def load_ground_truth(folder: str | Path) -> dict[str, Faces]:
 
     Raises:
         FileNotFoundError: When one of the four files is missing.
-        ValueError: When a file cannot be read, or the files do not fit together.
+        ValueError: When a file is damaged, the files do not fit together, an image comes twice, or
+            a box or an index is out of range.
     """
     folder = Path(folder)
     paths = [folder / f'wider_{subset}_val.mat' for subset in ('face', *SETTINGS)]
@@ -64,12 +74,20 @@ def load_ground_truth(folder: str | Path) -> dict[str, Faces]:
             'eval_tools/ground_truth of the WIDER FACE download (eval_tools.zip)'
         )
     (names, boxes), *subsets = (
-        _read_mat(path, key) for path, key in zip(paths, ('face_bbx_list', *['gt_list'] * len(SETTINGS)))
+        _read_lists(path, key) for path, key in zip(paths, ('face_bbx_list', *['gt_list'] * len(SETTINGS)))
     )
     if names is None:
         raise ValueError(f'{paths[0]} has no event_list and file_list; unpack eval_tools.zip again')
-
-    boxes = [np.asarray(box, np.float64).reshape(-1, 4) for box in boxes]
+    if len(set(names)) < len(names):
+        name, count = Counter(names).most_common(1)[0]
+        raise ValueError(f'{paths[0]} has {name} {count} times; unpack eval_tools.zip again')
+    for name, box in zip(names, boxes):
+        if not (_is_numeric(box) and (box.shape[1] == 4 or box.shape == (0, 0)) and in_reach(box.reshape(-1, 4))):
+            raise ValueError(
+                f'{paths[0]}: found {_excerpt(box)} as the boxes of {name}, expected x, y, width, height, (N, 4), '
+                f'within {FURTHEST} pixels; unpack eval_tools.zip again'
+            )
+    boxes = [box.astype(np.float64).reshape(-1, 4) for box in boxes]
     kept = [np.zeros((len(box), len(SETTINGS)), bool) for box in boxes]
     for setting, (path, (subset_names, indices)) in enumerate(zip(paths[1:], subsets)):
         # Toy and cut-down ground truths may leave the names out; then the order has to be right.
@@ -80,27 +98,61 @@ def load_ground_truth(folder: str | Path) -> dict[str, Faces]:
             )
         for name, faces, chosen in zip(names, kept, indices):
             # 1-based, as Matlab counts; an image none of whose faces counts has 0x0 or 0x1 of them.
-            chosen = chosen.ravel().astype(np.int64) - 1
-            if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(faces):
+            known = np.arange(len(faces)) + 1
+            if not (_is_numeric(chosen) and min(chosen.shape) <= 1 and np.isin(chosen, known).all()):
                 raise ValueError(
-                    f'{path}: {name} keeps face {chosen.min() + 1} to {chosen.max() + 1}, but {paths[0]} '
-                    f'has faces 1 to {len(faces)} there; take all four files from one download'
+                    f'{path}: {name} keeps faces {_excerpt(chosen)}, but {paths[0]} has faces 1 to {len(faces)} there; '
+                    'take all four files from one download'
                 )
-            faces[chosen, setting] = True
+            faces[:, setting] = np.isin(known, chosen)
+            if faces[:, setting].sum() != chosen.size:
+                raise ValueError(f'{path}: {name} keeps a face twice: {_excerpt(chosen)}; unpack eval_tools.zip again')
     return {name: Faces(*faces) for name, *faces in zip(names, boxes, kept)}
 
 
-def _read_mat(path, key):
-    """The names of the images, or None where the file has none, and the arrays under `key`."""
+def in_reach(boxes: np.ndarray) -> bool:
+    """Whether boxes (N, 4), x, y, width, height, are finite and no corner lies further out than `FURTHEST`."""
+    start = boxes[:, :2].astype(np.float64)
+    # What is not a number makes the least and the greatest none either.
+    return all(-FURTHEST <= x.min(initial=0) <= x.max(initial=0) <= FURTHEST for x in (start, start + boxes[:, 2:]))
+
+
+def _is_numeric(value):
+    return isinstance(value, np.ndarray) and value.dtype != object
+
+
+def _excerpt(value):
+    return ' '.join(np.array2string(np.asarray(value), threshold=9).split())
+
+
+def _read_lists(path, key):
+    """The names of the images, or None where the file has none, and for each image what `key` lists, of any type."""
     try:
-        mat = loadmat(path, variable_names=['event_list', 'file_list', key])
-        arrays = [array for event in mat[key][:, 0] for array in event[:, 0]]
-        if 'file_list' not in mat:
-            return None, arrays
-        events = zip(mat['event_list'][:, 0], mat['file_list'][:, 0])
-        return [f'{event.item()}/{stem.item()}' for event, stems in events for stem in stems[:, 0]], arrays
-    except Exception as error:  # of loadmat for a damaged file, or of another structure
-        raise ValueError(f'{path} is no ground truth of WIDER FACE ({error!r}); unpack eval_tools.zip again') from error
+        mat = read_mat(path.read_bytes(), ('event_list', 'file_list', key))
+        values = [_column(event, key) for event in _column(mat.get(key), key)]
+        everything = [value for event in values for value in event]
+        if not mat.keys() & {'event_list', 'file_list'}:
+            return None, everything
+        events = _column(mat.get('event_list'), 'event_list')
+        stems = [_column(event, 'file_list') for event in _column(mat.get('file_list'), 'file_list')]
+        if not (len(events) == len(stems) and [*map(len, stems)] == [*map(len, values)]):
+            raise ValueError(
+                f'{len(events)} events in event_list, {sum(map(len, stems))} images of {len(stems)} events in '
+                f'file_list, {len(everything)} of {len(values)} in {key}, or other numbers of images in an event'
+            )
+        names = [f'{event}/{stem}' for event, images in zip(events, stems) for stem in images]
+        strange = [name for name in names if not IMAGE_NAME.fullmatch(name)]
+        if strange or not all(isinstance(name, str) for name in chain(events, *stems)):
+            raise ValueError(f'names that are no event/name: {strange[:5]}')
+        return names, everything
+    except ValueError as error:
+        raise ValueError(f'{path} is no ground truth of WIDER FACE ({error}); unpack eval_tools.zip again') from error
+
+
+def _column(cells, name):
+    if not (isinstance(cells, np.ndarray) and cells.dtype == object and (cells.shape[1] == 1 or not cells.size)):
+        raise ValueError(f'{name} is no column of cells' if cells is not None else f'no {name}')
+    return cells.ravel().tolist()
 
 
 def match_detections(
@@ -125,7 +177,7 @@ def match_detections(
     count, settings = len(boxes), kept.shape[1]
     if not (count and len(faces)):
         return np.zeros((count, settings), bool), np.zeros((count, settings), bool)
-    face, overlap = _best_faces(boxes, faces)
+    face, overlap = best_faces(boxes, faces)
     matched = overlap >= IOU_THRESHOLD
     counted = kept[face]
 
@@ -136,7 +188,7 @@ def match_detections(
     return counted | ~matched[:, None], counted & first[:, None]
 
 
-def _best_faces(boxes, faces):
+def best_faces(boxes, faces):
     """For every box the face of highest IoU, and that IoU, int and float64 (N,).
 
     Pixels count as in the official evaluator: a box covers the one at its right and lower end too.

@@ -1,5 +1,7 @@
 """The distillation hook: any OpenMMLab model becomes a student, its own code untouched."""
 
+from pathlib import Path
+
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -15,6 +17,7 @@ from askd_mmdet.training.checkpoint import load_weights
 from askd_mmdet.training.config import load_config
 from askd_mmdet.training.model import build_model
 from askd_mmdet.training.seed import preserved_random_state
+from askd_mmdet.training.settings import check_type
 
 
 @HOOKS.register_module()
@@ -38,8 +41,10 @@ class DistillationHook(Hook):
             The losses are computed in float32 in any case.
 
     Raises:
-        ValueError: For an unknown dtype, a name without 'loss' or taken by the student, taps that match nothing or not
-            equally often, a student with batch augmentations, or a batch without HR images.
+        FileNotFoundError: Before training, when there is no such teacher config, or its weights are missing.
+        ValueError: For a setting of another type, a teacher without `model`, weights that do not fit it, an unknown dtype, a name without 'loss' or
+            taken by the student, taps that match nothing or not equally often, a student with batch augmentations, or a
+            batch without HR images.
 
     Example:
         >>> hook = DistillationHook(
@@ -50,13 +55,20 @@ class DistillationHook(Hook):
     """
 
     def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict], dtype: str = 'float32'):
-        if bad := [name for name in losses if 'loss' not in name]:
+        check_type('DistillationHook', 'losses', losses, dict)
+        if bad := [name for name in losses if 'loss' not in str(name)]:
             raise ValueError(f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}")
         if dtype not in ('float32', 'bfloat16', 'float16'):
             raise ValueError(f"DistillationHook: dtype must be 'float32', 'bfloat16' or 'float16', got {dtype!r}")
         self.dtype = getattr(torch, dtype)
+        check_type('DistillationHook', 'checkpoint', checkpoint, str, Path)
+        check_type('DistillationHook', 'teacher', teacher, str, Path, dict)
+        if isinstance(teacher, dict):
+            check_type('DistillationHook', 'teacher.model', teacher.get('model'), dict)
         self.teacher_cfg = teacher
         self.checkpoint = checkpoint
+        for name, loss in losses.items():
+            check_type('DistillationHook', f'losses.{name}', loss, dict)
         self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
 
     def before_train(self, runner: Runner) -> None:
@@ -81,9 +93,8 @@ class DistillationHook(Hook):
         student.register_forward_hook(self._after_forward, with_kwargs=True)
 
     def _build_teacher(self, student_config: str | None) -> nn.Module:
-        named = isinstance(self.teacher_cfg, str)
-        cfg = load_config(self.teacher_cfg, beside=student_config) if named else Config(self.teacher_cfg)
-        teacher = build_model(cfg)
+        named = not isinstance(self.teacher_cfg, dict)
+        teacher = build_model(load_config(self.teacher_cfg, student_config) if named else Config(self.teacher_cfg))
         try:
             load_weights(teacher, self.checkpoint)
         except FileNotFoundError as error:

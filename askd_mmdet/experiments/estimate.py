@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS, DefaultScope
 
 from askd_mmdet.training.launch import distillation_of
+from askd_mmdet.training.settings import check_number
 
 
 def _now() -> float:
@@ -29,7 +30,11 @@ def seconds_of(cfg: Config, steps: int = 3) -> float:
     Args:
         cfg: The experiment.
         steps: How many are measured, after a first one that is not.
+
+    Raises:
+        ValueError: When `steps` is no whole number or less than 1.
     """
+    check_number('seconds_of', 'steps', steps, whole=True, at_least=1)
     cfg = copy.deepcopy(cfg)
     distilled = distillation_of(cfg)
     if distilled:

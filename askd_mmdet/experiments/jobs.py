@@ -13,6 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from askd_mmdet.training.settings import check_number
+
 _LIBC, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 
 
@@ -77,7 +79,12 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
 
     Returns:
         For every job that failed, or could not start, the reason.
+
+    Raises:
+        ValueError: When `slots` or `poll_seconds` is no number or out of range.
     """
+    check_number('run_jobs', 'slots', slots, whole=True, at_least=1)
+    check_number('run_jobs', 'poll_seconds', poll_seconds, at_least=0)
     waiting = [job for job in jobs if not job.is_done()]
     failures: dict[Job, str] = {}
     running: dict[subprocess.Popen, tuple[Job, int, float]] = {}

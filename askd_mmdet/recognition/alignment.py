@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from skimage.transform import estimate_transform
 
+from askd_mmdet.training.settings import check_number
+
 # Where ArcFace (Deng et al., CVPR 2019) and its data sets have the landmarks in crops of 112x112 pixels, x and y: the
 # eye at the left of the picture, the other eye, the tip of the nose, the left corner of the mouth, the right one.
 TEMPLATE = np.array(
@@ -42,8 +44,7 @@ def alignment_matrix(landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.nda
         raise ValueError(f'found landmarks {landmarks.tolist()}, expected finite numbers of pixels')
     if not np.ptp(landmarks, axis=0).any():
         raise ValueError(f'all five landmarks are at {tuple(landmarks[0].tolist())}, expected different points')
-    if size < 1:
-        raise ValueError(f'found size={size}, expected at least 1 pixel')
+    check_number('align', 'size', size, whole=True, at_least=1)
     return estimate_transform('similarity', landmarks, TEMPLATE * size / TEMPLATE_SIZE).params[:2]
 
 

@@ -1,9 +1,13 @@
 """ArcFace (eq. 2) that survives rounding and half precision."""
 
+from math import pi
+
 import torch
 from mmpretrain.models.heads.margin_head import ArcFaceClsHead, NormProduct
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+
+from askd_mmdet.training.settings import check_number
 
 # acos has an infinite slope at 1, and rounding can put a cosine beyond it: stay away by a float32 step or two.
 _GREATEST_COSINE = 1 - 1e-7
@@ -34,15 +38,21 @@ class ArcFaceHead(ArcFaceClsHead):
         num_classes: Identities n of eq. 2.
         in_channels: Numbers d in an embedding.
         scale: s of eq. 2; the authors' code has 32.
-        margins: m of eq. 2.
+        margins: m of eq. 2, an angle in [0, pi].
         **kwargs: See ArcFaceClsHead.
 
     Raises:
-        ValueError: For a label that is no class (when a loss is computed).
+        ValueError: When a setting is of another type or out of range; for a label that is no class (when a loss is
+            computed).
     """
 
     def __init__(self, num_classes: int, in_channels: int, scale: float = 32.0, margins: float = 0.5, **kwargs):
-        super().__init__(num_classes, in_channels, scale=scale, margins=margins, **kwargs)
+        counts = dict(num_classes=num_classes, in_channels=in_channels, num_subcenters=kwargs.get('num_subcenters', 1))
+        for name, value in counts.items():
+            check_number('ArcFaceHead', name, value, whole=True, at_least=1)
+        check_number('ArcFaceHead', 'scale', scale, above=0)
+        check_number('ArcFaceHead', 'margins', margins, at_least=0, at_most=pi)
+        super().__init__(num_classes, in_channels, scale=scale, margins=float(margins), **kwargs)
         self.norm_product = BoundedCosine(in_channels, num_classes, self.num_subcenters)
 
     def loss(self, feats: tuple[Tensor], data_samples: list, **kwargs) -> dict[str, Tensor]:

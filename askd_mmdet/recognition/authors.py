@@ -112,7 +112,7 @@ def to_authors(
     Raises:
         ValueError: When the authors' network cannot hold these weights, as those of `attention='conv'`.
     """
-    weights = weights_of(checkpoint)
+    weights = weights_of(checkpoint, source)
     iters = checkpoint.get('meta', {}).get('iter', 0)
     _check({name: value for name, value in weights.items() if name != _HEAD}, source)
     net = {}
@@ -135,7 +135,7 @@ def _content(checkpoint, source):
     weights = checkpoint['net_state_dict']
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{source}: 'net_state_dict' holds no weights; take a *_net.ckpt or *_margin.ckpt")
-    return weights_of(dict(state_dict=weights))
+    return weights_of(dict(state_dict=weights), source)
 
 
 def _iters(checkpoint, source):

@@ -1,13 +1,17 @@
 """Verification bundles (`agedb_30.bin`, `lfw.bin`, `cfp_fp.bin`): pickles, read as data only."""
 
+import io
 import pickle
 from pathlib import Path
 
 import numpy as np
 
 
-class _DataUnpickler(pickle.Unpickler):
-    """Refuses every class and function but numpy's arrays and scalars, and those it makes itself."""
+class _DataUnpickler(pickle._Unpickler):
+    """Refuses every class and function but numpy's arrays and scalars, and those it makes itself.
+
+    In Python, since the one in C fills gigabytes of memory when a changed byte asks for the memo of a great number.
+    """
 
     def find_class(self, module, name):
         if (module, name) not in _ADMITTED:
@@ -69,6 +73,11 @@ def _plain(value):
     return value.plain if isinstance(value, _Array) else value
 
 
+def _file(picture):
+    picture = _plain(picture)
+    return picture.tobytes() if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 else picture
+
+
 def read_bundle(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     """Read a bundle without running what it may contain.
 
@@ -77,14 +86,15 @@ def read_bundle(path: str | Path) -> tuple[list[bytes], np.ndarray]:
 
     Raises:
         FileNotFoundError: When there is no such file.
-        ValueError: When it is damaged, no bundle, or asks to run code.
+        ValueError: When it is damaged, no bundle, asks to run code, or calls a pair anything but 0 or 1. (-1 stands for
+            two persons in lists of pairs; no bundle is known to have it, so there it is a sign of damage.)
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist; it is part of the insightface training archives')
     try:
-        with path.open('rb') as file:
-            content = _DataUnpickler(file, encoding='bytes').load()
+        # From memory: of a file one could ask for more bytes than it has, which would be reserved.
+        content = _DataUnpickler(io.BytesIO(path.read_bytes()), encoding='bytes').load()
     except Exception as error:  # damaged pickles raise whatever they happen to run into
         raise ValueError(
             f'{path} is not a bundle that can be read safely: {error or type(error).__name__}. It is damaged, or holds '
@@ -92,19 +102,23 @@ def read_bundle(path: str | Path) -> tuple[list[bytes], np.ndarray]:
         ) from error
     try:
         pictures, same = content
-        pictures = [_plain(picture) for picture in pictures]
-        pictures = [p.astype(np.uint8).tobytes() if isinstance(p, np.ndarray) else p for p in pictures]
-        same = np.asarray(_plain(same))
-        holds = all(isinstance(p, bytes) for p in pictures) and same.ndim == 1
-        holds &= same.dtype.kind in 'biu' or not same.size
+        pictures = [_file(picture) for picture in pictures]
+        # A list of plain numbers, or numpy would unfold whatever lists are nested in it.
+        same = list(_plain(same))
+        holds = all(isinstance(p, bytes) for p in pictures)
+        holds &= all(isinstance(one, (bool, int, np.bool_, np.integer)) for one in same)
     except (TypeError, ValueError):
         holds = False
     if not holds:
         raise ValueError(f'{path} is a pickle of something else, expected a list of JPEGs and a list of booleans')
+    if wrong := [one for one in same if one not in (0, 1)]:
+        raise ValueError(
+            f'{path} calls a pair {wrong[0]}, expected 1 (one person) or 0 (two); it is damaged: download it again'
+        )
     if not pictures:
         raise ValueError(f'{path} holds no picture; download it again')
     if len(pictures) != 2 * len(same):
         raise ValueError(
             f'{path} holds {len(pictures)} pictures and {len(same)} pairs, expected two pictures for each pair'
         )
-    return pictures, same.astype(bool)
+    return pictures, np.array(same, bool)

@@ -1,27 +1,30 @@
 """Faces as they are downloaded: training identities, pairs to verify, TinyFace."""
 
+import math
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import force_full_init
 from mmengine.logging import print_log
-from mmpretrain.datasets import BaseDataset, CustomDataset
+from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.record_io import RecordFile
+from askd_mmdet.training.pictures import find_pictures, labelled_pictures, read_text
+from askd_mmdet.training.settings import check_number, check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 DISTRACTOR = -100
-PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif')
 
 
 class FaceDataset(ReplacesUnreadable, BaseDataset):
     """A list of face pictures whose files need not be files of their own.
 
     A picture that cannot be read is replaced and counted, see `ReplacesUnreadable`; the pipeline begins with
-    `LoadFaceImage`.
+    `LoadPicture`.
     """
 
     @property
@@ -82,6 +85,8 @@ class FaceRecordDataset(FaceDataset):
     """
 
     def __init__(self, ann_file: str, min_pictures: int = 1, **kwargs):
+        check_number(type(self).__name__, 'min_pictures', min_pictures, whole=True, at_least=1)
+        check_type(type(self).__name__, 'ann_file', ann_file, str, Path)
         self.min_pictures = min_pictures
         # Arrays hold what little there is to know of a picture; millions of dicts would take minutes to serialise.
         super().__init__(ann_file, serialize_data=False, **kwargs)
@@ -115,31 +120,31 @@ class FaceRecordDataset(FaceDataset):
 
 
 @DATASETS.register_module()
-class FaceFolderDataset(FaceDataset, CustomDataset):
+class FaceFolderDataset(FaceDataset):
     """Training identities from folders, one for each.
 
     Args:
         data_root: Folder of the folders.
         min_pictures: Identities with fewer pictures are left out.
-        **kwargs: See mmpretrain's CustomDataset.
+        **kwargs: See MMEngine's BaseDataset.
 
     Raises:
-        FileNotFoundError: When there is no such folder.
+        FileNotFoundError: When there is no such folder, or no picture in its folders.
         ValueError: See :func:`number_identities`.
     """
 
     def __init__(self, data_root: str, min_pictures: int = 1, **kwargs):
+        check_number(type(self).__name__, 'min_pictures', min_pictures, whole=True, at_least=1)
+        check_type(type(self).__name__, 'data_root', data_root, str, Path)
         self.min_pictures = min_pictures
-        super().__init__(data_root=data_root, **kwargs)
+        super().__init__('', data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """img_path and gt_label of every picture."""
-        if not Path(self.img_prefix).is_dir():
-            raise FileNotFoundError(f'{self.img_prefix} is no folder; it should hold a folder for each identity')
-        data_list = super().load_data_list()
+        data_list, folders = labelled_pictures(self.img_prefix)
         labels = np.array([info['gt_label'] for info in data_list])
         chosen, labels, identities = number_identities(labels, self.min_pictures, self.img_prefix)
-        self._metainfo['classes'] = tuple(self._metainfo['classes'][i] for i in identities)
+        self._metainfo['classes'] = tuple(folders[i] for i in identities)
         return [dict(data_list[i], gt_label=int(label)) for i, label in zip(chosen, labels)]
 
 
@@ -158,6 +163,7 @@ class PairBundleDataset(FaceDataset):
     """
 
     def __init__(self, ann_file: str, **kwargs):
+        check_type(type(self).__name__, 'ann_file', ann_file, str, Path)
         super().__init__(ann_file, test_mode=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -171,36 +177,33 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
     """Read a list of pairs, one in a line: LFW's own format, or two paths and 1 (one person), 0 or -1.
 
     LFW writes `name i j` for two pictures of one person and `name i other j` for two persons, whose files are
-    `name/name_0001.jpg`, after a line with the numbers of folds and pairs. Columns are divided by tabs, or by spaces.
+    `name/name_0001.jpg`, after a line with the number of folds, where it has folds, and that of pairs of each kind.
+    Columns are divided by tabs, or by spaces.
 
     Returns:
         For every pair the number of its line, its two pictures, and whether they show one person.
 
     Raises:
         FileNotFoundError: When there is no such file.
-        ValueError: For a line of neither format.
+        ValueError: For a line of neither format, or another number of pairs than the first line says.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} does not exist; it should list the pairs to verify')
-    try:
-        lines = Path(path).read_text().splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is no text file: {error}; expected a list of pairs') from error
-    pairs = []
-    for number, line in enumerate(lines, 1):
+    pairs, announced = [], None
+    for number, line in enumerate(read_text(path).split('\n'), 1):
         line = line.strip()
         if not line:
             continue
         columns = line.split('\t' if '\t' in line else None)
         match columns:
-            case [name, i, j] if i.isdecimal() and j.isdecimal():
+            case [name, i, j] if _is_number(i) and _is_number(j):
                 pairs.append((number, _lfw(name, i), _lfw(name, j), True))
-            case [name, i, other, j] if i.isdecimal() and j.isdecimal():
+            case [name, i, other, j] if _is_number(i) and _is_number(j):
                 pairs.append((number, _lfw(name, i), _lfw(other, j), False))
             case [first, second, '1' | '0' | '-1' as same]:  # -1 in the lists of A-SKD's authors
                 pairs.append((number, first, second, same == '1'))
-            case [_] | [_, _] if all(column.isdecimal() for column in columns) and not pairs:
-                pass  # LFW's first line
+            case [_] | [_, _] if all(map(_is_number, columns)) and not pairs:
+                announced = 2 * math.prod(map(int, columns))  # LFW's first line
             case _:
                 raise ValueError(
                     f"{path}:{number}: found {line!r}, expected 'path path 0|1|-1', or LFW's 'name i j' or "
@@ -208,7 +211,16 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
                 )
     if not pairs:
         raise ValueError(f'{path}: found no pair')
+    if announced not in (None, len(pairs)):
+        raise ValueError(
+            f'{path}: found {len(pairs)} pairs, but the first line announces {announced}; download it again'
+        )
     return pairs
+
+
+def _is_number(column):
+    # Of other scripts' digits Python makes numbers as well.
+    return column.isascii() and column.isdecimal() and len(column) < 10
 
 
 def _lfw(name, number):
@@ -232,6 +244,7 @@ class PairListDataset(FaceDataset):
     """
 
     def __init__(self, ann_file: str, **kwargs):
+        check_type(type(self).__name__, 'ann_file', ann_file, str, Path)
         super().__init__(ann_file, test_mode=True, **kwargs)
 
     @property
@@ -246,7 +259,9 @@ class PairListDataset(FaceDataset):
             for name in names:
                 first_line.setdefault(name, line)
         paths = [Path(self.img_prefix or self.data_root, name) for name in first_line]
-        missing = [f'{path} (line {line})' for path, line in zip(paths, first_line.values()) if not path.is_file()]
+        missing = [
+            f'{path} (line {line})' for path, line in zip(paths, first_line.values()) if not os.path.isfile(path)
+        ]
         if missing:
             raise FileNotFoundError(
                 f'{self.ann_file} names {len(missing)} pictures that do not exist: {", ".join(missing[:5])}'
@@ -278,6 +293,7 @@ class TinyFaceDataset(FaceDataset):
     """
 
     def __init__(self, data_root: str, ann_file: str = '', **kwargs):
+        check_type(type(self).__name__, 'data_root', data_root, str, Path)
         super().__init__(ann_file, data_root=data_root, test_mode=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -289,7 +305,7 @@ class TinyFaceDataset(FaceDataset):
             print_log(f'{root}: took {distractors} for Gallery_Distractor', 'current')
         paths, labels, is_probe = [], [], []
         for folder in ('Probe', 'Gallery_Match', distractors):
-            found = sorted(p for p in (root / folder).rglob('*') if p.suffix.lower() in PICTURES)
+            found = [root / folder / name for name in find_pictures(root / folder)]
             if not found:
                 raise FileNotFoundError(
                     f'{root / folder} holds no picture; TinyFace has the folders Probe, Gallery_Match and '
@@ -307,6 +323,6 @@ class TinyFaceDataset(FaceDataset):
 
 
 def _label(path):
-    if not (match := re.match(r'(\d+)_', path.name)):
+    if not (match := re.match(r'([0-9]{1,9})_', path.name)):
         raise ValueError(f'{path}: expected a file name that begins with a label and _, as 12_1.jpg')
     return int(match[1])

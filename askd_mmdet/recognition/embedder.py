@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -17,6 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from askd_mmdet.training import build_model, load_weights
+from askd_mmdet.training.settings import check_number, check_type
 
 
 class FaceEmbedder:
@@ -45,6 +45,9 @@ class FaceEmbedder:
         device: str | None = None,
         degrade: bool = False,
     ):
+        check_type('FaceEmbedder', 'config', config, str, Path, Config)
+        check_type('FaceEmbedder', 'checkpoint', checkpoint, str, Path)
+        check_type('FaceEmbedder', 'degrade', degrade, bool)
         cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
         if cfg.get('model', {}).get('type') != 'FaceRecognizer' or 'test_dataloader' not in cfg:
             raise ValueError(
@@ -94,8 +97,7 @@ class FaceEmbedder:
         Raises:
             ValueError: For an array of another type or shape; when no picture can be read.
         """
-        if batch_size < 1:
-            raise ValueError(f'found batch_size={batch_size}, expected at least 1')
+        check_number('FaceEmbedder', 'batch_size', batch_size, whole=True, at_least=1)
         batches, batch, unreadable = [], [], {}
         for i, image in enumerate(images):
             if (sample := self.pipeline(_source(image))) is None:
@@ -133,13 +135,12 @@ def _cannot_read(images: list, total: int) -> ValueError:
 
 
 def _source(image: str | Path | np.ndarray) -> dict:
-    """A picture as the pipeline's first step takes it."""
+    """A picture as LoadPicture takes it."""
     if not isinstance(image, np.ndarray):
         return dict(img_path=str(image))
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
         raise ValueError(f'found an image {image.dtype} {image.shape}, expected BGR, uint8 (H, W, 3)')
-    # A file without losses, so that arrays and files take one way.
-    return dict(img_path='array', img_bytes=cv2.imencode('.bmp', image)[1].tobytes())
+    return dict(img_path='array', img=image)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -184,8 +185,8 @@ def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4
         raise ValueError(
             f'found probes {np.shape(probes)} and a gallery {np.shape(gallery)}, expected (P, D) and (G, D)'
         )
-    if top < 1 or block < 1:
-        raise ValueError(f'found top={top} and block={block}, expected at least 1')
+    for name, value in dict(top=top, block=block).items():
+        check_number('search', name, value, whole=True, at_least=1)
     if not np.isfinite(probes).all():
         raise ValueError('found probes that are not finite; embed them anew')
     indices = np.empty((len(probes), 0), np.int64)

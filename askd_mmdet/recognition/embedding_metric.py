@@ -6,6 +6,8 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from askd_mmdet.training.settings import check_choice, check_type
+
 
 class EmbeddingMetric(BaseMetric):
     """Gathers the embedding of every picture of a data set.
@@ -17,6 +19,8 @@ class EmbeddingMetric(BaseMetric):
     """
 
     def __init__(self, out_dir: str | None = None, collect_device: str = 'cpu', prefix: str | None = None):
+        check_type(type(self).__name__, 'out_dir', out_dir, str, Path, None)
+        check_choice(type(self).__name__, 'collect_device', collect_device, ('cpu', 'gpu'))
         super().__init__(collect_device, prefix)
         self.out_dir = out_dir
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from askd_mmdet.training.settings import check_number
+
 # Two float64 inner products of the same unit vectors differ by less, whatever the order of their sums (D * 2**-53), and
 # hardly ever do those of different faces.
 _ROUNDING = 1e-12
@@ -37,6 +39,7 @@ def identification_ranks(
         >>> identification_ranks(np.array([[1.0, 0.1], [0.0, 2.0]]), [5, 8], gallery, [5, -100, 8])
         array([1, 2])
     """
+    check_number('identification_ranks', 'block', block, whole=True, at_least=1)
     probe_labels, gallery_labels = np.asarray(probe_labels), np.asarray(gallery_labels)
     if (
         np.ndim(probes) != 2
@@ -89,7 +92,7 @@ def match_characteristic(ranks: np.ndarray, length: int | None = None) -> np.nda
         float64 (length,), ascending, in [0, 1].
 
     Raises:
-        ValueError: When there is no probe.
+        ValueError: When there is no probe, or `length` is less than 1.
 
     Example:
         >>> match_characteristic(np.array([1, 3, 1, 4]))
@@ -99,4 +102,5 @@ def match_characteristic(ranks: np.ndarray, length: int | None = None) -> np.nda
     if not len(ranks):
         raise ValueError('found no probe with a mate in the gallery, expected at least one')
     length = ranks.max() if length is None else length
+    check_number('match_characteristic', 'length', length, whole=True, at_least=1)
     return (np.bincount(ranks, minlength=length + 1).cumsum() / len(ranks))[1 : length + 1]

@@ -4,6 +4,8 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from askd_mmdet.training.settings import check_choice, check_number, check_type
+
 # Blocks of the four stages; 18 is ResNet-18's, the others are those of the authors' code.
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
 
@@ -70,7 +72,7 @@ class IRResNet(BaseModule):
         (N, 3, input_size, input_size) -> one embedding (N, embedding_dims), in a tuple.
 
     Raises:
-        ValueError: For an unknown depth or attention, or a size that is no multiple of 16; when called, for an image
+        ValueError: When a setting is of another type or out of range; when called, for an image
             of another size.
 
     Example:
@@ -92,11 +94,14 @@ class IRResNet(BaseModule):
         init_cfg: dict | None = dict(type='Xavier', layer=['Conv2d', 'Linear'], distribution='uniform'),
     ):
         super().__init__(init_cfg)
-        if depth not in DEPTHS:
-            raise ValueError(f'IRResNet: found depth={depth}, expected one of {sorted(DEPTHS)}')
-        if attention not in ('block', 'conv'):
-            raise ValueError(f"IRResNet: found attention={attention!r}, expected 'block' or 'conv'")
-        if input_size % 16 or input_size < 16:
+        check_choice('IRResNet', 'depth', depth, DEPTHS)
+        check_choice('IRResNet', 'attention', attention, ('block', 'conv'))
+        check_type('IRResNet', 'cbam', cbam, dict)
+        for name, value in dict(base_channels=base_channels, embedding_dims=embedding_dims).items():
+            check_number('IRResNet', name, value, whole=True, at_least=1)
+        check_number('IRResNet', 'dropout', dropout, at_least=0, at_most=1)
+        check_number('IRResNet', 'input_size', input_size, whole=True, at_least=16)
+        if input_size % 16:
             raise ValueError(f'IRResNet: found input_size={input_size}, expected a multiple of 16')
         self.input_size = input_size
         self.input_layer = nn.Sequential(

@@ -2,7 +2,8 @@
 
 A record is the magic number, a word with its length (29 bits) and its place in a split payload (3 bits), the payload,
 and zeros up to a multiple of four. The payload is a header (flag, label, two ids; `flag` more labels where it is not 0)
-and the file of a picture. Record 0 says where the pictures end; what follows them lists identities.
+and the file of a picture. Record 0 may announce, by two labels and no picture, where the pictures end; what follows
+them are records without a picture that list identities.
 """
 
 import os
@@ -29,8 +30,8 @@ class RecordFile:
 
     Raises:
         FileNotFoundError: When one of the two files is missing.
-        ValueError: When the index is malformed or does not agree with the records, a label is no number, or there is
-            no picture.
+        ValueError: When the index is malformed or does not agree with the records, a label is no whole number from 0,
+            or there is no picture.
     """
 
     def __init__(self, path: str | Path):
@@ -42,23 +43,32 @@ class RecordFile:
         keys, self._offsets = _read_index(index)
         self._file = None
         labels, lists = self._read_headers(keys)
-        chosen = np.arange(len(keys))
-        wild = ~np.isfinite(labels) | (np.abs(labels) > 2**31)
+        wild = ~((labels >= 0) & (labels <= 2**31) & (labels == np.floor(labels)))  # so that NaN is wild
         if wild.any():
             i = wild.argmax()
-            raise ValueError(f'{self.path}: the record of key {keys[i]} has the label {labels[i]}; {_HINT}')
+            raise ValueError(
+                f'{self.path}: the record of key {keys[i]} has the label {labels[i]}, expected a whole number from 0; '
+                f'{_HINT}'
+            )
         if keys[0] == 0 and lists[0]:
-            end = round(labels[0].item())
-            chosen = np.flatnonzero((keys > 0) & (keys < end))
-            if len(chosen) != end - 1:
+            end = int(labels[0])
+            pictures = (keys > 0) & (keys < end)
+            if pictures.sum() != end - 1:
                 raise ValueError(
-                    f'{index}: found {len(chosen)} keys from 1 to {end - 1}, but record 0 of {self.path} announces '
+                    f'{index}: found {pictures.sum()} keys from 1 to {end - 1}, but record 0 of {self.path} announces '
                     f'{end - 1} pictures; {_HINT}'
                 )
-        if not len(chosen):
+            if len(behind := keys[(keys >= end) & ~lists]):
+                raise ValueError(
+                    f'{self.path}: record 0 announces {end - 1} pictures, but {len(behind)} records behind them hold '
+                    f'one, first that of key {behind[0]}; {_HINT}'
+                )
+        else:
+            pictures = ~lists  # where record 0 is missing or holds a picture itself
+        if not pictures.any():
             raise ValueError(f'{self.path} holds no picture; {_HINT}')
-        self.keys, self._offsets = keys[chosen], self._offsets[chosen]
-        self.labels = labels[chosen].round().astype(np.int64)
+        self.keys, self._offsets = keys[pictures], self._offsets[pictures]
+        self.labels = labels[pictures].astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -80,7 +90,7 @@ class RecordFile:
         return os.pread(self._file.fileno(), size, offset)  # no position that forked processes would share
 
     def _read_headers(self, keys):
-        """The (first) label of every record, and whether it has a list of them; the pictures are not read."""
+        """The (first) label of every record, and whether it is a list of labels alone; the pictures are not read."""
         content = np.memmap(self.path, np.uint8, 'r') if self.path.stat().st_size else np.empty(0, np.uint8)
         index = self.path.with_suffix('.idx')
         outside = self._offsets > len(content) - _WORDS.size - _HEADER.size
@@ -90,20 +100,21 @@ class RecordFile:
                 f'{index}: key {keys[i]} lies at byte {self._offsets[i]} of {self.path}, which has {len(content)} '
                 'bytes; the files do not belong together, or the download is cut off'
             )
-        magic, _, flag, label = _gather(content, self._offsets, 4).T
-        wrong = magic != MAGIC
+        magic, length, flag, label = _gather(content, self._offsets, 4).T
+        wrong = (magic != MAGIC) | (self._offsets % 4 > 0)
         if wrong.any():
             i = wrong.argmax()
             raise ValueError(
                 f'{index}: key {keys[i]} lies at byte {self._offsets[i]} of {self.path}, where no record begins '
                 f'({wrong.sum()} of {len(keys)} keys are wrong); the files do not belong together'
             )
-        labels, lists = label.view('<f4').copy(), flag > 0
+        labels, listed = label.view('<f4').copy(), flag > 0
         # A list of labels follows the header. One that the file cuts off is left to `read`.
         first = self._offsets + _WORDS.size + _HEADER.size
-        lists &= first + 4 <= len(content)
-        labels[lists] = _gather(content, first[lists], 1)[:, 0].view('<f4')
-        return labels, lists
+        listed &= first + 4 <= len(content)
+        labels[listed] = _gather(content, first[listed], 1)[:, 0].view('<f4')
+        # The length of a split record has further bits, so that it equals no such number.
+        return labels, listed & (length == _HEADER.size + 4 * flag.astype(np.int64))
 
     def _payload(self, i):
         """The payload of a record, joined where it was split."""
@@ -156,7 +167,7 @@ def _read_index(path):
     if not path.stat().st_size:
         raise ValueError(f'{expected}, found an empty file; {_HINT}')
     try:
-        table = np.loadtxt(path, np.int64, delimiter='\t', ndmin=2)
+        table = np.loadtxt(path, np.int64, comments=None, delimiter='\t', encoding='utf-8-sig', ndmin=2)
     except ValueError as error:
         raise ValueError(f'{expected}, found: {error}; {_HINT}') from error
     if not table.size:
@@ -167,4 +178,7 @@ def _read_index(path):
     repeated = np.flatnonzero(np.diff(table[:, 0]) == 0)
     if len(repeated):
         raise ValueError(f'{path}: found the key {table[repeated[0], 0]} twice; {_HINT}')
+    offsets, counts = np.unique(table[:, 1], return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f'{path}: found the offset {offsets[counts.argmax()]} twice; {_HINT}')
     return table.T.copy()

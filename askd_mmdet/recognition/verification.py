@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from askd_mmdet.training.settings import check_number
+
 THRESHOLDS = np.linspace(-1, 1, 20001)
 
 
@@ -91,10 +93,9 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
         )
     pairs = np.stack([first, second]).astype(np.float64)
     if np.ndim(folds) == 0:
-        if not 2 <= folds <= len(same):
-            raise ValueError(
-                f'found {len(same)} pairs for {folds} folds, expected at least 2 folds and a pair for each'
-            )
+        check_number('verify', 'folds', folds, whole=True, at_least=2)
+        if folds > len(same):
+            raise ValueError(f'found {len(same)} pairs for {folds} folds, expected a pair for each')
         folds = np.repeat(np.arange(folds), [len(part) for part in np.array_split(same, folds)])
     sizes = np.bincount(folds)
     if len(sizes) < 2 or not sizes.all():

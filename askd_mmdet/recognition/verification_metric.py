@@ -8,6 +8,7 @@ from mmpretrain.registry import METRICS
 
 from askd_mmdet.recognition.embedding_metric import EmbeddingMetric
 from askd_mmdet.recognition.verification import verify
+from askd_mmdet.training.settings import check_number
 
 
 @METRICS.register_module()
@@ -29,6 +30,7 @@ class VerificationMetric(EmbeddingMetric):
 
     def __init__(self, folds: int = 10, **kwargs):
         super().__init__(**kwargs)
+        check_number('VerificationMetric', 'folds', folds, whole=True, at_least=2)
         self.folds = folds
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:

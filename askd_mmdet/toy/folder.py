@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -88,6 +89,19 @@ def check(*conditions: tuple[bool, str, Any, str]) -> None:
     for holds, name, value, expected in conditions:
         if not holds:
             raise ValueError(f'{name} is {value}, expected {expected}')
+
+
+def check_whole(**settings: Any) -> None:
+    """Raise ValueError for the first setting that is no whole number.
+
+    Example:
+        >>> check_whole(seed=0, size='64')
+        Traceback (most recent call last):
+        ValueError: size is '64', expected a whole number
+    """
+    for name, value in settings.items():
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise ValueError(f'{name} is {value!r}, expected a whole number')
 
 
 def encode_jpeg(grey: np.ndarray) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from askd_mmdet.toy.folder import check, encode_jpeg, write_folder
+from askd_mmdet.toy.folder import check, check_whole, encode_jpeg, write_folder
 from askd_mmdet.toy.wider_face import background, event_of, patches, random_crop, resize
 
 # The real faces that persons are blended of, as indices in lfw_subset.npy, by group of persons.
@@ -287,8 +287,7 @@ def make_face_identities(
             `force` is not set.
         FileNotFoundError: When scikit-image lacks a picture.
     """
-    arguments = dict(
-        generator=_GENERATOR,
+    counts = dict(
         train_identities=train_identities,
         train_pictures=train_pictures,
         validation_identities=validation_identities,
@@ -299,6 +298,7 @@ def make_face_identities(
         size=size,
         seed=seed,
     )
+    check_whole(**counts)
     mates = min(probes, validation_identities)
     check(
         (train_identities >= 1, 'train_identities', train_identities, 'at least 1'),
@@ -337,7 +337,7 @@ def make_face_identities(
             distractors=distractors,
         )
 
-    return write_folder(root, arguments, write, force)
+    return write_folder(root, dict(generator=_GENERATOR, **counts), write, force)
 
 
 def _jpegs(purpose, group, identities, size, seed):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from skimage import io
 
-from askd_mmdet.toy.folder import check, encode_jpeg, write_folder
+from askd_mmdet.toy.folder import check, check_whole, encode_jpeg, write_folder
 from askd_mmdet.toy.wider_face import SPLITS, part_of, resize, skimage_file
 
 # Photographs that look alike from left to right, since training sees the left and validation the right.
@@ -105,6 +105,7 @@ def make_picture_classes(
         FileNotFoundError: When scikit-image lacks a picture.
     """
     counts = dict(train=train_pictures, val=val_pictures)
+    check_whole(train_pictures=train_pictures, val_pictures=val_pictures, size=size, seed=seed)
     check(
         (train_pictures >= 1, 'train_pictures', train_pictures, 'at least 1'),
         (val_pictures >= 1, 'val_pictures', val_pictures, 'at least 1'),

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.io import savemat
 
-from askd_mmdet.toy.folder import check, encode_jpeg, write_folder
+from askd_mmdet.toy.folder import check, check_whole, encode_jpeg, write_folder
 
 SPLITS = ('train', 'val')
 SUBSETS = ('easy', 'medium', 'hard')
@@ -317,6 +317,7 @@ def _check(
     subset_heights,
     **_,
 ):
+    check_whole(train_images=train_images, val_images=val_images, seed=seed)
     greatest = _patch_side(face_sizes[1])
     check(
         (train_images >= 1, 'train_images', train_images, 'at least 1'),

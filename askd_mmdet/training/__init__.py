@@ -1,9 +1,10 @@
-"""What every run needs: safe checkpoints, repeatable epochs, patience with bad pictures, an end to diverged runs."""
+"""What every run needs: pictures, patience with bad ones, checkpoints, repeatable epochs, an end to diverged runs."""
 
 from askd_mmdet.training.checkpoint import CrashSafeCheckpointHook, load_weights, read_checkpoint
 from askd_mmdet.training.finite_loss import FiniteLossHook
 from askd_mmdet.training.held_out import held_out_split
 from askd_mmdet.training.model import build_model
+from askd_mmdet.training.pictures import LoadPicture
 from askd_mmdet.training.runner import SafeRunner
 from askd_mmdet.training.seed import EpochSeedHook, seed_worker
 from askd_mmdet.training.unreadable import ReplacesUnreadable, UnreadableImagesHook
@@ -12,6 +13,7 @@ __all__ = [
     'CrashSafeCheckpointHook',
     'EpochSeedHook',
     'FiniteLossHook',
+    'LoadPicture',
     'ReplacesUnreadable',
     'SafeRunner',
     'UnreadableImagesHook',

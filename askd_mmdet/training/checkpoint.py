@@ -1,9 +1,12 @@
 """Checkpoints that are read without running code, loaded whole or not at all, and never lost to a kill."""
 
 import os
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
+from urllib.parse import urlparse
 
+import mmengine.runner.checkpoint
 import numpy as np
 import torch
 from mmengine.hooks import CheckpointHook
@@ -11,6 +14,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
 from torch import nn
+
+from askd_mmdet.training.settings import check_type
 
 
 def _statistics_method(owner: type, name: str):
@@ -40,15 +45,22 @@ _TRUSTED = [
 def read_checkpoint(path: str | Path, map_location='cpu') -> dict:
     """Read a checkpoint file of MMEngine or a bare state dict, as data only.
 
+    Every part of a file has a checksum, which is verified first: a damaged file is never read. The format from before
+    torch 1.6 has none, so that nothing can tell a changed weight in such a file.
+
     Raises:
         FileNotFoundError: When there is no such file.
-        ValueError: When the file is damaged, no checkpoint, or asks to run code.
+        ValueError: When the file is damaged, no checkpoint, or asks to run code, or its `state_dict` holds anything but
+            finite tensors.
     """
+    check_type('read_checkpoint', 'path', path, str, Path)
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'no checkpoint at {path}; check the path (work_dirs/ is relative to {Path.cwd()})')
+    # Without checksums a damaged type of numpy data could have it follow numbers as pointers.
+    trusted = _TRUSTED if _verify_checksums(path) else []
     try:
-        with torch.serialization.safe_globals(_TRUSTED):
+        with torch.serialization.safe_globals(trusted):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # damaged pickles raise whatever they happen to run into
         reason = str(error).split('WeightsUnpickler error: ')[-1].strip() or type(error).__name__
@@ -58,13 +70,58 @@ def read_checkpoint(path: str | Path, map_location='cpu') -> dict:
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path} holds a {type(checkpoint).__name__}, expected a dict of weights')
+    if 'state_dict' in checkpoint:
+        weights_of(checkpoint, path)
     return checkpoint
 
 
-def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
-    """The weights in a checkpoint, without the prefix that DDP puts before the names."""
+def _verify_checksums(path):
+    """Whether a file has checksums; raise ValueError when one of them is wrong."""
+    with path.open('rb') as file:
+        if file.read(4) != b'PK\3\4':
+            return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # For a weight that is marked as a folder torch hands out memory that nothing was written to.
+            folders = (info.filename for info in archive.infolist() if info.external_attr & 0x10)
+            if wrong := archive.testzip() or next(folders, None):
+                raise ValueError(f'in its part {wrong}')
+    except Exception as error:  # damaged archives raise whatever they happen to run into
+        raise ValueError(f'{path} is damaged ({error}); delete it, then copy or download it again') from error
+    return True
+
+
+def weights_of(checkpoint: dict, source: str | Path = 'the checkpoint') -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, without the prefix that DDP puts before the names.
+
+    Args:
+        checkpoint: With a `state_dict`, or itself one.
+        source: Where it comes from, for messages.
+
+    Raises:
+        ValueError: When there is anything but tensors of finite numbers by name.
+    """
     weights = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(weights, dict):
+        raise ValueError(f"{source}: found a 'state_dict' that is {type(weights).__name__}, expected a dict of weights")
+    for name, value in weights.items():
+        if not isinstance(name, str) or not _is_weight(value):
+            kind = f'{value.layout} {value.dtype}' if isinstance(value, torch.Tensor) else type(value).__name__
+            raise ValueError(f'{source}: found {name!r}, {kind}, among the weights, expected names and dense tensors')
+    if bad := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise ValueError(
+            f'{source}: {len(bad)} weights are not finite: {", ".join(bad[:5])}{", ..." if len(bad) > 5 else ""}; '
+            'training had diverged when it was written, so take an earlier checkpoint'
+        )
     return {name.removeprefix('module.'): value for name, value in weights.items()}
+
+
+def _is_weight(value):
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not (value.is_quantized or value.is_meta or value.is_complex())
+    )
 
 
 def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
@@ -102,9 +159,9 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """Load a checkpoint's weights into a model: all of them, or none.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`read_checkpoint` and :func:`check_weights`.
+        FileNotFoundError, ValueError: See :func:`read_checkpoint`, :func:`weights_of` and :func:`check_weights`.
     """
-    weights = weights_of(read_checkpoint(path))
+    weights = weights_of(read_checkpoint(path), path)
     check_weights(model, weights, path)
     model.load_state_dict(weights, strict=False)
 
@@ -114,10 +171,21 @@ def load_from_local(filename: str, map_location=None) -> dict:
     return read_checkpoint(filename, map_location)
 
 
+def load_url(url: str, model_dir: str | None = None, map_location='cpu', progress: bool = True) -> dict:
+    """Download a checkpoint, unless it is there, and :func:`read_checkpoint` it; takes the place of torch.hub's."""
+    path = Path(model_dir or Path(torch.hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), progress=progress)
+    return read_checkpoint(path, map_location)
+
+
 def use_safe_loading() -> None:
-    """Have MMEngine read every file, downloads too, as data only."""
+    """Have MMEngine read every file, downloads too, by :func:`read_checkpoint`, or at least as data only."""
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
+    # What all its schemes for downloads (https://, torchvision://, open-mmlab://, mmcls://) end in.
+    mmengine.runner.checkpoint.load_url = load_url
 
 
 class _LateRemoval:

@@ -4,6 +4,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
+from askd_mmdet.training.settings import check_number, check_type
+
 FOLDS = 10  # of the LFW protocol, each of which needs both kinds of pairs
 
 
@@ -19,14 +21,12 @@ def draw_held_out(groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
         bool (N,).
 
     Raises:
-        ValueError: When the fraction is out of range, or there are fewer than two groups.
+        ValueError: When there are fewer than two groups.
 
     Example:
         >>> draw_held_out(np.array([7, 7, 3, 3, 5]), fraction=0.4, seed=0)
         array([ True,  True, False, False, False])
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f'found a fraction of {fraction} to hold out, expected one between 0 and 1')
     names = np.unique(groups)
     if len(names) < 2:
         raise ValueError(f'found {len(names)} of what is to be divided, expected at least 2')
@@ -118,7 +118,11 @@ def held_out_split(
         ValueError: When an argument is out of range, there are too few pictures, identities or pairs, or none have
             labels.
     """
-    if part not in ('rest', 'held_out') or by not in (None, 'gt_label') or pairs < 0 or (pairs and not by):
+    check_type('held_out_split', 'dataset', dataset, dict)
+    check_number('held_out_split', 'fraction', fraction, above=0, below=1)
+    for name, value in dict(seed=seed, pairs=pairs).items():
+        check_number('held_out_split', name, value, whole=True, at_least=0)
+    if part not in ('rest', 'held_out') or by not in (None, 'gt_label') or (pairs and not by):
         raise ValueError(
             f'found part={part!r}, by={by!r} and pairs={pairs}, expected rest or held_out, None or gt_label, and 0 or '
             'more pairs, which need gt_label'

@@ -1,5 +1,6 @@
 """MMEngine's Runner with checkpoints that survive kills and are never half-loaded."""
 
+import copy
 import os
 import re
 from logging import WARNING, StreamHandler
@@ -15,14 +16,15 @@ from mmengine.runner import CheckpointLoader, Runner
 from askd_mmdet.training.checkpoint import check_weights, use_safe_loading, weights_of
 from askd_mmdet.training.config import settle
 from askd_mmdet.training.introduction import introduce
+from askd_mmdet.training.settings import check_number
 
 
 @RUNNERS.register_module()
 class SafeRunner(Runner):
     """The Runner of our configs (``runner_type='SafeRunner'``).
 
-    Checkpoints are read as data only, must fit the model exactly, and appear on the disk complete or not at all.
-    `--resume` without a file takes the newest complete checkpoint of the work directory.
+    Checkpoints are verified by their checksums, read as data only, must fit the model exactly, and appear on the disk
+    complete or not at all. `--resume` without a file takes the newest complete checkpoint of the work directory.
     """
 
     @classmethod
@@ -64,15 +66,47 @@ class SafeRunner(Runner):
             self._load_from = max(steps)[1]
         super().load_or_resume()
 
-    def load_checkpoint(self, filename, map_location='cpu', strict=True, revise_keys=((r'^module.', ''),)):
+    def load_checkpoint(self, filename, map_location='cpu', *args, **kwargs):
         """Load all weights of a checkpoint (path or URL), or none.
 
         Raises:
             FileNotFoundError, ValueError: See :func:`askd_mmdet.training.checkpoint.load_weights`.
         """
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        check_weights(model, weights_of(CheckpointLoader.load_checkpoint(filename, 'cpu')), filename)
-        return super().load_checkpoint(filename, map_location, revise_keys=list(revise_keys))
+        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        weights = weights_of(checkpoint, filename)
+        check_weights(self._bare_model, weights, filename)
+        self._bare_model.load_state_dict(weights, strict=False)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        if isinstance(meta := checkpoint.get('meta'), dict):
+            meta.pop('config', None)  # MMEngine would run it, being Python, to see `gpu_ids`, which no config has today
+        return checkpoint
+
+    def resume(self, filename, *args, **kwargs):
+        """Go on with the run in a checkpoint (path or URL); a model whose run cannot go on stays as it is.
+
+        Raises:
+            FileNotFoundError, ValueError: See :meth:`load_checkpoint`; when the other parts are no run of this config.
+        """
+        before = copy.deepcopy(self._bare_model.state_dict())
+        self._has_loaded = False
+        try:
+            super().resume(filename, *args, **kwargs)
+            for name in ('epoch', 'iter'):
+                check_number('meta', name, getattr(self, name), whole=True, at_least=0)
+        except Exception as error:  # MMEngine takes the parts as it finds them, and raises whatever it runs into
+            if not self._has_loaded:
+                raise
+            self._bare_model.load_state_dict(before)
+            raise ValueError(
+                f'{filename} holds weights, but no run that this config can go on with ({type(error).__name__}: '
+                f'{error}); to start from the weights alone use load_from without --resume'
+            ) from error
+
+    @property
+    def _bare_model(self):
+        return self.model.module if is_model_wrapper(self.model) else self.model
 
     @master_only
     def save_checkpoint(self, out_dir, filename, *args, **kwargs) -> None:

@@ -10,13 +10,15 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from askd_mmdet.training.settings import check_number
+
 
 class ReplacesUnreadable:
     """What a data set of MMEngine inherits first, so that a picture that cannot be read stops nothing.
 
-    The first transform of the pipeline must return None for such a picture. Training takes another one at random, and
-    testing a black one. The `data_samples` that result carry the paths as the metainfo `unreadable`, which brings them
-    from the worker processes to :class:`UnreadableImagesHook` and to the metrics.
+    The first transform of the pipeline, `LoadPicture`, returns None for such a picture. Training takes another one at
+    random, and testing a black one. The `data_samples` that result carry the paths as the metainfo `unreadable`, which
+    brings them from the worker processes to :class:`UnreadableImagesHook` and to the metrics.
 
     Raises:
         RuntimeError: When `max_refetch` pictures in a row are unreadable or left out by a transform.
@@ -69,6 +71,7 @@ class UnreadableImagesHook(Hook):
     """
 
     def __init__(self, warnings: int = 10):
+        check_number('UnreadableImagesHook', 'warnings', warnings, whole=True, at_least=0)
         self.warnings = warnings
         self.paths = defaultdict(set)
 

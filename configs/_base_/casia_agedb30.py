@@ -3,13 +3,13 @@ data_root = 'data/faces_webface_112x112/'
 # ratio=1: HR. The LR experiments change the ratio, the distilled ones also keep the HR image beside the LR one.
 # The flip comes first, as in the authors' code, whose LR recipe is not symmetric.
 train_pipeline = [
-    dict(type='LoadFaceImage'),
+    dict(type='LoadPicture'),
     dict(type='ResizeToHR', size=112),
     dict(type='RandomFlip', prob=0.5),
     dict(type='LowResolution', ratio=1, keep_hr=False, transforms=[dict(type='PackInputs')]),
 ]
 test_pipeline = [
-    dict(type='LoadFaceImage'),
+    dict(type='LoadPicture'),
     dict(type='ResizeToHR', size=112),
     dict(type='LowResolution', ratio=1, transforms=[dict(type='PackInputs')]),
 ]

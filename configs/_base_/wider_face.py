@@ -1,10 +1,6 @@
 # WIDER FACE as downloaded; tools/check_wider_face.py says what is missing.
 data_root = 'data/wider_face/'
-load = [
-    # Pillow refuses truncated JPEGs, which OpenCV pads with grey.
-    dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow'),
-    dict(type='LoadAnnotations', with_bbox=True),
-]
+load = [dict(type='LoadPicture'), dict(type='LoadAnnotations', with_bbox=True)]
 # ratio=1: HR. The LR experiments change the ratio, the distilled ones also keep the HR image beside the LR one.
 train_pipeline = [
     *load,

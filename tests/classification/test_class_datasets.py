@@ -1,7 +1,6 @@
 """Class folders and CIFAR-10's batches through the real configs, against the pixels that were written."""
 
 import hashlib
-import io
 import pickle
 
 import numpy as np
@@ -12,7 +11,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmpretrain.datasets import CIFAR10
 from PIL import Image
 
-from askd_mmdet.classification import Cifar10Dataset, ClassFolderDataset, LoadPicture
+from askd_mmdet.classification import Cifar10Dataset, ClassFolderDataset
 from askd_mmdet.training import UnreadableImagesHook
 from tests.toy_run import ROOT
 
@@ -197,6 +196,23 @@ def test_a_flat_validation_folder_comes_with_a_list(imagenet):
     assert [round(dataset[i]['inputs'].float().mean().item()) for i in range(2)] == [120, 200]
 
 
+def test_hidden_folders_are_no_classes(imagenet):
+    for name in ('.ipynb_checkpoints/x.JPEG', 'n01/._n01_0.JPEG', 'n02/.x/y.JPEG', 'n03/list.txt'):
+        path = imagenet / 'val' / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b'')
+    dataset = build('resnet18-cbam_imagenet', imagenet)
+    assert dataset.CLASSES == ('n01', 'n02', 'n03')
+    assert dataset.get_gt_labels().tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_folder_beside_cifars_ten_is_named(tmp_path):
+    write_folders(tmp_path / 'test', noise(10), range(10), CIFAR10.METAINFO['classes'])
+    (tmp_path / 'test/unicorn').mkdir()
+    with pytest.raises(ValueError, match=r'test has 11 folders, expected one for each of 10 classes'):
+        build('resnet18-cbam_cifar10', tmp_path)
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-50])
 
@@ -252,33 +268,6 @@ def test_a_folder_of_damaged_pictures_names_the_tool_that_lists_them(imagenet):
 
 @pytest.mark.parametrize('config, folder', [('resnet18-cbam_imagenet', 'val'), ('resnet18-cbam_cifar10', 'test')])
 def test_a_missing_folder_is_a_clear_error(tmp_path, config, folder):
-    message = rf'{tmp_path}/{folder} is no folder; it should hold the pictures, a folder for each class. Set data_root'
+    message = rf'{tmp_path}/{folder} is no folder; it should hold the pictures, in a folder for each class; set'
     with pytest.raises(FileNotFoundError, match=message):
         build(config, tmp_path)
-
-
-@pytest.mark.parametrize('mode', ['L', 'P', 'RGBA', 'CMYK'])
-def test_every_mode_of_a_file_becomes_three_channels(tmp_path, mode):
-    """Some of ImageNet's files are grey, CMYK, or PNGs named JPEG."""
-    picture = Image.fromarray(noise(1, side=20)[0]).convert(mode)
-    stream = io.BytesIO()
-    picture.save(stream, 'jpeg' if mode in ('L', 'CMYK') else 'png')
-    (tmp_path / 'x.JPEG').write_bytes(stream.getvalue())
-    results = LoadPicture()(dict(img_path=str(tmp_path / 'x.JPEG')))
-    expected = np.array(Image.open(stream).convert('RGB'))[..., ::-1]
-    np.testing.assert_array_equal(results['img'], expected)
-    assert results['img_shape'] == results['ori_shape'] == (20, 20)
-
-
-def test_a_picture_in_memory_is_taken_as_it_is():
-    image = noise(1)[0]
-    results = LoadPicture()(dict(img=image, img_path='nowhere', gt_label=3))
-    assert results['img'] is image and results['gt_label'] == 3
-    assert results['img_shape'] == results['ori_shape'] == (32, 32)
-
-
-@pytest.mark.parametrize('content', [b'', b'<html>404</html>', None], ids=['empty', 'text', 'missing'])
-def test_what_is_no_picture_is_none(tmp_path, content):
-    if content is not None:
-        (tmp_path / 'x.jpg').write_bytes(content)
-    assert LoadPicture()(dict(img_path=str(tmp_path / 'x.jpg'))) is None

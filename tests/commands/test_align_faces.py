@@ -48,6 +48,7 @@ def source(tmp_path):
     cv2.imwrite(str(folder / 'black.png'), np.zeros((64, 64, 3), np.uint8))
     (folder / 'cut.png').write_bytes((folder / 'a b/face.png').read_bytes()[:9000])
     (folder / 'notes.txt').write_text('no picture')
+    (folder / '._face.png').write_bytes(b'')
     return folder
 
 
@@ -62,7 +63,7 @@ def test_landmarks_from_a_file(tool, source, tmp_path, header):
         line('cut.png', LANDMARKS),
         line('gone.png', LANDMARKS),
     ]
-    (tmp_path / 'landmarks.csv').write_text('\n'.join(lines) + '\n')
+    (tmp_path / 'landmarks.csv').write_text('\ufeff' + '\n'.join(lines) + '\n', encoding='utf-8')
     dest = tmp_path / 'dest'
     arguments = (source, dest, '--landmarks', tmp_path / 'landmarks.csv', '--size', 96)
     status, output, _ = tool(*arguments)
@@ -101,6 +102,7 @@ def test_landmarks_outside_of_a_picture_skip_it_alone(tool, source, tmp_path):
     [
         ('face.png,1,2,3\n', "found 'face.png,1,2,3', expected a path and ten numbers"),
         ('face.png,1,2,3,4,5,6,7,8,9,x\n', 'expected a path and ten numbers'),
+        ('face.png,1,2,3,4,5,6,7,8,9,\u0663\n', 'expected a path and ten numbers'),
         (line('a.png', LANDMARKS) + '\npath,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n', "found 'path,x1"),
     ],
 )

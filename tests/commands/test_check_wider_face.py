@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import loadmat, savemat
 
 from askd_mmdet.detection.wider_face_dataset import LAYOUT
@@ -78,6 +79,23 @@ def test_damaged_pictures_are_named(download, check):
     fast = [line.split(': ')[0] for line in report['val']['problems']['unreadable pictures']]
     assert set(fast) == set(map(str, (empty, text, cut_header)))
     assert check(download, '--split', 'train')[0] == 0
+
+
+def test_a_picture_is_seen_as_the_network_sees_it(download, check):
+    """Upright as its EXIF tag says, and not at all where its pixels have no range."""
+    lying, floating, *_ = pictures(download, 'train')
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (40, 90)).save(lying, exif=exif)  # seen 90 wide and 40 high
+    Image.fromarray(np.zeros((90, 90), np.float32)).save(floating, 'tiff')
+    names = [path.relative_to(download / 'WIDER_train/images') for path in (lying, floating)]
+    text = f'{names[0]}\n2\n50 0 40 40 0 0 0 0 0 0\n0 50 40 40 0 0 0 0 0 0\n{names[1]}\n1\n1 1 9 9 0 0 0 0 0 0\n'
+    (download / 'wider_face_split/wider_face_train_bbx_gt.txt').write_text(text)
+    for how in ([], ['--fast']):
+        status, _, report = check(download, '--split', 'train', *how)
+        assert status == 1 and report['train']['notes'][1:] == ['1 faces that reach outside their pictures']
+        (line,) = report['train']['problems']['unreadable pictures']
+        assert line.startswith(f"{floating}: pixels of Pillow's mode F have no range")
 
 
 def test_long_lists_are_cut_but_not_in_the_report(download, check):

@@ -26,6 +26,9 @@ def people(tmp_path):
             Image.new('L', (8, 8), person * 20 + i).save(folder / f'{i}.pgm')
     (tmp_path / 'people/empty').mkdir()
     (tmp_path / 'people/README').write_text('people')
+    (tmp_path / 'people/.ipynb_checkpoints').mkdir()
+    for hidden in ('.ipynb_checkpoints/0.pgm', 'p0/._0.pgm'):
+        (tmp_path / 'people' / hidden).write_bytes(b'')
     return tmp_path / 'people'
 
 
@@ -34,6 +37,7 @@ def test_identities_are_split_into_training_and_balanced_pairs(people, tmp_path)
     assert done.returncode == 0, done.stderr
     assert '3 identities to train on, 12 pairs' in done.stdout
     train, verify = ({p.name for p in (tmp_path / 'out' / part).iterdir()} for part in ('train', 'verify'))
+    assert not [*(tmp_path / 'out').rglob('.*')]
     assert train | verify == {f'p{i}' for i in range(5)} and not train & verify and len(verify) == 2
     pairs = read_pairs(tmp_path / 'out/pairs.txt')
     assert len({frozenset(pair[1:3]) for pair in pairs}) == 12

@@ -23,7 +23,7 @@ MODEL = dict(
     head=dict(type='ArcFaceHead', num_classes=5, in_channels=8),
 )
 PIPELINE = [
-    dict(type='LoadFaceImage'),
+    dict(type='LoadPicture'),
     dict(type='Resize', scale=(32, 32)),
     dict(type='LowResolution', ratio=4, transforms=[dict(type='PackInputs')]),
 ]
@@ -89,10 +89,14 @@ def embedder(network, **settings):
 
 @pytest.mark.parametrize('degrade', [False, True])
 def test_embed_writes_names_and_embeddings(tool, network, faces, degrade):
+    for name in ('._03.png', 'notes.txt', '.ipynb_checkpoints/03.png'):
+        (faces / 'gallery' / name).parent.mkdir(exist_ok=True)
+        (faces / 'gallery' / name).write_bytes((faces / 'gallery/03.png').read_bytes())
     out = faces / 'new/gallery.npz'
     status, output, errors = tool('embed_faces', faces / 'gallery', out, *(['--degrade'] if degrade else []))
     assert status == 0 and '12 faces, 16 numbers each' in output
     assert f'warning: cannot read {faces / "gallery/cut.png"}, left it out' in errors
+    assert 'passed over 1 files that do not end like a picture: .txt (1)' in errors
     written = read_faces(out)
     assert written.names == [f'{i:02}.png' for i in range(3, 12)] + [f'deep/{i:02}.png' for i in range(3)]
     own = embedder(network, degrade=degrade)

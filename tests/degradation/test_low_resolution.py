@@ -200,7 +200,7 @@ def test_an_image_of_the_size_stays_as_it_is():
 
 
 def test_enlarging_names_what_is_wrong():
-    with pytest.raises(ValueError, match='size=0, expected whole pixels'):
+    with pytest.raises(ValueError, match='enlarge: found size=0, expected at least 1'):
         enlarge(np.zeros((8, 8), np.uint8), 0)
     with pytest.raises(ValueError, match="recipe='linear', expected 'paper' or 'authors'"):
         enlarge(np.zeros((8, 8), np.uint8), 16, recipe='linear')
@@ -214,10 +214,10 @@ def test_enlarging_names_what_is_wrong():
         (dict(), 'ratio=None and size=None, expected exactly one'),
         (dict(ratio=2, size=24), 'ratio=2 and size=24, expected exactly one'),
         (dict(ratio=0.5), 'ratio=0.5, expected at least 1'),
-        (dict(ratio=float('nan')), 'ratio=nan, expected at least 1'),
-        (dict(size=0), 'size=0, expected whole pixels'),
-        (dict(size=(24, 24, 3)), 'expected whole pixels'),
-        (dict(size=2.5), 'size=2.5, expected whole pixels'),
+        (dict(ratio=float('nan')), 'ratio=nan, expected a finite number, at least 1'),
+        (dict(size=0), 'size=0, expected at least 1'),
+        (dict(size=(24, 24, 3)), r'size=\(24, 24, 3\), expected 2 whole numbers'),
+        (dict(size=2.5), 'size=2.5, expected a whole number'),
         (dict(ratio=2, sigma=-1), 'sigma=-1, expected'),
         (dict(ratio=1, recipe='paper2'), "recipe='paper2', expected 'paper' or 'authors'"),
     ],

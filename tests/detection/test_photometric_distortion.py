@@ -114,7 +114,7 @@ def test_twins_are_distorted_alike(root):
 
 
 def test_a_bad_probability_is_named():
-    with pytest.raises(ValueError, match=r'found prob=1.5, expected a probability in \[0, 1\]'):
+    with pytest.raises(ValueError, match=r'found prob=1\.5, expected at least 0 and at most 1'):
         ClippedPhotoMetricDistortion(prob=1.5)
 
 

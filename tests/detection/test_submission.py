@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from askd_mmdet.detection.submission import LAYOUT, iterate_submission, read_detections, write_detections
+from tests.detection.mutations import mutations
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
@@ -88,6 +89,12 @@ def test_files_of_other_detectors(tmp_path, first, end):
         ('a\n1\n1 2 3 4 high\n', ":3: found '1 2 3 4 high', expected five"),
         ('a\n1\n1,2,3,4,0.5\n', ":3: found '1,2,3,4,0.5', expected five"),
         ('a\n1\n1 2 3 4 0.5 # sure\n', ":3: found '1 2 3 4 0.5 # sure', expected five"),
+        # What Python's float takes for a number.
+        ('a\n1\n1_0 2 3 4 0.5\n', ":3: found '1_0 2 3 4 0.5', expected five"),
+        ('a\n2\n1 2 3 4 0.5\n１ ٣ 3 4 0.5\n', ":4: found '１ ٣ 3 4 0.5', expected five"),
+        ('a\n１\n1 2 3 4 0.5\n', ":2: found '１', expected 1"),
+        ('a\n1\n1 2 3 4 1e999\n', ":3: found '1 2 3 4 1e999', expected five finite"),
+        ('a\n1\n1 2 3\x004 5 0.5\n', ":3: found '1 2 3\\x004 5 0.5', expected five"),
     ],
 )
 def test_malformed_files_are_named_with_their_line(tmp_path, text, message):
@@ -102,6 +109,27 @@ def test_damaged_bytes_are_named_with_their_line(tmp_path):
     path.write_bytes(b'a\n1\n1 2 3 \xff 0.5\n')
     with pytest.raises(ValueError, match=r'a\.txt:3: found'):
         read_detections(path)
+
+
+def test_a_byte_order_mark_is_dropped(tmp_path):
+    for text in ('a\n1\n1 2 3 4 0.5\n', '\n1\n1 2 3 4 0.5\n'):
+        (tmp_path / 'a.txt').write_text(text, encoding='utf-8-sig')
+        assert read_detections(tmp_path / 'a.txt')[0].tolist() == [[1, 2, 3, 4]]
+
+
+def test_mutated_files_are_read_by_their_own_numbers_or_named(tmp_path):
+    rows = np.column_stack([np.random.default_rng(0).uniform(-9, 900, (6, 4)), np.linspace(0, 1, 6)])
+    write_detections(tmp_path, 'e/a', rows[:, :4], rows[:, 4])
+    path = tmp_path / 'e/a.txt'
+    for content in mutations(path.read_bytes(), 500):
+        path.write_bytes(content)
+        try:
+            boxes, scores = read_detections(path)
+        except ValueError as error:
+            assert str(error).startswith(f'{path}:')
+        else:
+            fields = [line.split() for line in content.splitlines()[2:]]
+            assert np.column_stack([boxes, scores]).tolist() == [[float(field) for field in row] for row in fields]
 
 
 def test_images_of_a_submission(tmp_path):

@@ -20,7 +20,7 @@ from askd_mmdet.training.unreadable import UnreadableImagesHook
 GOOD = ['0--Parade/good_0.jpg', '0--Parade/good_1.jpg']
 BAD = {f'1--Riot/{name}.jpg' for name in ('missing', 'empty', 'no_picture', 'truncated', 'header_only')}
 PIPELINE = [
-    dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow'),
+    dict(type='LoadPicture'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape')),
 ]

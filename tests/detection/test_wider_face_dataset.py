@@ -221,7 +221,7 @@ def test_real_pictures_through_mmdetections_pipeline(real_wider_face):
         data_prefix=dict(img_path='images'),
         test_mode=True,
         pipeline=[
-            dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow'),
+            dict(type='LoadPicture'),
             dict(type='mmdet.LoadAnnotations', with_bbox=True),
             dict(type='mmdet.PackDetInputs'),
         ],

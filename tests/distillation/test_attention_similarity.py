@@ -112,7 +112,7 @@ def test_maps_of_different_shape_are_refused():
     [
         (dict(maps='softmax'), "'raw' or 'sigmoid', got 'softmax'"),
         (dict(channel=None, spatial=None), 'no taps'),
-        (dict(weight=-1), 'weight >= 0, got -1'),
+        (dict(weight=-1), 'found weight=-1, expected at least 0'),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):

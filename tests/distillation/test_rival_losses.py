@@ -147,7 +147,7 @@ def test_outputs_of_different_shape_are_refused(name):
     'config, message',
     [
         (dict(type='AttentionTransferLoss', distance='l1'), "distance must be 'l2' or 'cosine', got 'l1'"),
-        (dict(type='LogitLoss', tap='x', temperature=0), 'needs a temperature > 0, got 0'),
+        (dict(type='LogitLoss', tap='x', temperature=0), 'found temperature=0, expected above 0'),
     ],
 )
 def test_wrong_settings_are_named(config, message):

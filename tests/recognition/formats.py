@@ -60,3 +60,19 @@ def write_records(folder, pictures, announce=True, name='train'):
 def write_bundle(path, pictures, same, protocol=4):
     path.write_bytes(pickle.dumps((pictures, same), protocol))
     return path
+
+
+def mutations(content, count=500, seed=0):
+    """Copies of a file with a bit, a byte or a few bytes changed, inserted or lost, or cut off."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        place, length = rng.integers(len(content)), rng.integers(1, 5)
+        before, after, new = content[:place], content[place:], rng.bytes(length)
+        yield [
+            before + bytes([after[0] ^ 1 << rng.integers(8)]) + after[1:],
+            before + new[:1] + after[1:],
+            before + new + after[length:],
+            before + new + after,
+            before + after[length:],
+            before,
+        ][rng.integers(6)]

@@ -2,12 +2,13 @@
 
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from askd_mmdet.recognition.bundle import read_bundle
-from tests.recognition.formats import jpeg, write_bundle
+from tests.recognition.formats import jpeg, mutations, write_bundle
 
 PICTURES = [jpeg(i) for i in range(4)]
 
@@ -25,7 +26,7 @@ def test_pictures_may_be_arrays_of_bytes(tmp_path):
 
 
 def test_numbers_of_another_byte_order_are_read(tmp_path):
-    found = read_bundle(write_bundle(tmp_path / 'a.bin', PICTURES, np.array([256, 0], '>i4')))
+    found = read_bundle(write_bundle(tmp_path / 'a.bin', PICTURES, np.array([1, 0], '>i4')))
     assert found[1].tolist() == [True, False]
 
 
@@ -95,3 +96,67 @@ def test_wrong_contents_are_named(tmp_path):
         read_bundle(write_bundle(path, [], []))
     with pytest.raises(ValueError, match=r'holds 4 pictures and 3 pairs, expected two pictures for each pair'):
         read_bundle(write_bundle(path, PICTURES, [True, False, True]))
+
+
+@pytest.mark.parametrize('same', [[1, -1], [True, 2], np.array([0, 256]), np.array([0, 255], np.uint8)], ids=str)
+def test_a_pair_is_of_one_person_or_two(tmp_path, same):
+    """-1 is known from lists of pairs alone; in a bundle it more likely is damage than a third way of saying False."""
+    with pytest.raises(ValueError, match=r'a.bin calls a pair (-1|2|256|255), expected 1 \(one person\) or 0 \(two\)'):
+        read_bundle(write_bundle(tmp_path / 'a.bin', PICTURES, same))
+
+
+@pytest.mark.parametrize('same', [[1.0, 0.0], ['1', '0'], [[1], [0]], 7], ids=str)
+def test_a_truth_of_another_kind_is_no_bundle(tmp_path, same):
+    with pytest.raises(ValueError, match='expected a list of JPEGs and a list of booleans'):
+        read_bundle(write_bundle(tmp_path / 'a.bin', PICTURES, same))
+
+
+def test_numbers_that_are_no_bytes_are_no_picture(tmp_path):
+    with pytest.raises(ValueError, match='expected a list of JPEGs and a list of booleans'):
+        read_bundle(write_bundle(tmp_path / 'a.bin', [np.array([300, 1])] * 2, [True]))
+
+
+NESTED = [True]  # ten lists of the same ten lists, and so on: 100 million for numpy
+for _ in range(8):
+    NESTED = [NESTED] * 10
+
+
+def memory_peak(path):
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r'is not a bundle that can be read safely|expected a list of JPEGs'):
+        read_bundle(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'\x80\x02]r\xff\xff\xff\x0f.',  # the list goes to place 268 million of the memo
+        b'\x80\x04\x8e' + (1 << 33).to_bytes(8, 'little') + b'abc.',  # bytes of 8 GiB
+        b'\x80\x04\x95' + (1 << 33).to_bytes(8, 'little') + b'].',  # a frame of 8 GiB
+        pickle.dumps((PICTURES[:2], NESTED)),
+    ],
+    ids=['memo', 'bytes', 'frame', 'nested'],
+)
+def test_a_bundle_takes_no_more_memory_than_it_has_bytes(tmp_path, content):
+    (tmp_path / 'a.bin').write_bytes(content)
+    assert memory_peak(tmp_path / 'a.bin') < 10_000_000
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 4])
+def test_a_damaged_bundle_is_refused_or_wrong_in_one_place(tmp_path, protocol):
+    """Neither a picture nor an answer has a checksum, so that one changed place may change one of them; no more."""
+    pictures, same = [jpeg(i, 8)[:80] for i in range(6)], [True, False, True]
+    path, refused = tmp_path / 'a.bin', 0
+    for content in mutations(write_bundle(path, pictures, same, protocol).read_bytes(), 500 if protocol == 4 else 100):
+        path.write_bytes(content)
+        try:
+            found, answers = read_bundle(path)
+        except ValueError:
+            refused += 1
+            continue
+        assert len(found) == 6 and answers.dtype == bool and len(answers) == 3
+        assert sum(map(bytes.__ne__, found, pictures)) + (answers != same).sum() <= 1
+    assert refused > 30

@@ -10,11 +10,11 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
 from askd_mmdet.recognition.datasets import number_identities, read_pairs
-from askd_mmdet.recognition.loading import LoadFaceImage
-from tests.recognition.formats import jpeg, write_bundle, write_records
+from askd_mmdet.training import LoadPicture
+from tests.recognition.formats import jpeg, mutations, write_bundle, write_records
 
 PIPELINE = [
-    dict(type='LoadFaceImage'),
+    dict(type='LoadPicture'),
     dict(type='Resize', scale=(32, 32)),
     dict(type='LowResolution', ratio=2, transforms=[dict(type='RandomFlip', prob=0.5), dict(type='PackInputs')]),
 ]
@@ -52,7 +52,7 @@ def test_records_give_decoded_pictures_with_labels_without_gaps(tmp_path, log):
     assert '4 pictures of 3 identities; 2 identities with one picture; labels from 3 to 99 have gaps' in log.text
     info = data.get_data_info(2)
     assert info['img_path'] == f'{tmp_path}/train.rec#3' and info['sample_idx'] == 2
-    image = LoadFaceImage()(info)['img']
+    image = LoadPicture()(info)['img']
     expected = np.array(Image.open(write(tmp_path / 'same.jpg', 2)))
     assert (image == expected[..., ::-1]).all() and image.dtype == np.uint8
     sample = data[2]
@@ -116,7 +116,7 @@ def test_a_bundle_gives_its_pairs(tmp_path):
     assert sample.sample_idx == 3 and sample.img_path.endswith('agedb_30.bin#3')
 
 
-LFW = '2\t1\nAnna\t1\t2\nAnna\t2\tBela Kis\t1\n'
+LFW = '1\t1\nAnna\t1\t2\nAnna\t2\tBela Kis\t1\n'
 PLAIN = 'Anna/Anna_0001.jpg Anna/Anna_0002.jpg 1\n\nAnna/Anna_0002.jpg\tBela Kis/Bela Kis_0001.jpg\t0\n'
 AUTHORS = PLAIN.replace('\t0', '\t-1')
 
@@ -138,9 +138,11 @@ def test_a_list_of_pairs_embeds_every_picture_once(tmp_path, text):
         build('PairListDataset', **settings)
 
 
-@pytest.mark.parametrize('line', ['Anna 1', 'Anna 1 2 3 4', 'a.jpg b.jpg 2', 'a.jpg b.jpg yes', 'Anna x Bela 1'])
+@pytest.mark.parametrize(
+    'line', ['Anna 1', 'Anna 1 2 3 4', 'a.jpg b.jpg 2', 'a.jpg b.jpg yes', 'Anna x Bela 1', 'Anna 1 \u0662']
+)
 def test_a_malformed_line_is_named(tmp_path, line):
-    (tmp_path / 'pairs.txt').write_text(f'a.jpg b.jpg 1\n{line}\n')
+    (tmp_path / 'pairs.txt').write_text(f'a.jpg b.jpg 1\n{line}\n', encoding='utf-8')
     with pytest.raises(ValueError, match=rf"pairs.txt:2: found '{line}', expected 'path path 0|1'"):
         read_pairs(tmp_path / 'pairs.txt')
 
@@ -153,17 +155,54 @@ def test_a_list_without_pairs_or_no_list_is_an_error(tmp_path):
         read_pairs(tmp_path / 'nowhere.txt')
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    (tmp_path / 'pairs.txt').write_text('\ufeffa.jpg b.jpg 1\r\nc.jpg d.jpg 0\r\n', encoding='utf-8')
+    assert read_pairs(tmp_path / 'pairs.txt') == [(1, 'a.jpg', 'b.jpg', True), (2, 'c.jpg', 'd.jpg', False)]
+
+
+@pytest.mark.parametrize('first, announced', [('10\t1', 20), ('3', 6), ('1 2', 4)])
+def test_a_list_that_announces_other_pairs_is_refused(tmp_path, first, announced):
+    (tmp_path / 'pairs.txt').write_text(f'{first}\nAnna\t1\t2\nAnna\t1\tBela\t1\n')
+    with pytest.raises(ValueError, match=f'pairs.txt: found 2 pairs, but the first line announces {announced}'):
+        read_pairs(tmp_path / 'pairs.txt')
+
+
+def test_a_damaged_list_of_pairs_is_refused_or_wrong_in_one_pair(tmp_path):
+    """A name has no checksum, but a list that lost pairs has fewer than it announces."""
+    path, refused = tmp_path / 'pairs.txt', 0
+    path.write_text('2\t2\n' + 'Anna\t1\t2\nAnna\t3\t4\nAnna\t1\tBela Kis\t1\nCleo\t2\tBela Kis\t1\n' * 2)
+    expected = read_pairs(path)
+    for content in mutations(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            found = read_pairs(path)
+        except ValueError:
+            refused += 1
+            continue
+        assert len(found) == 8 and sum(a[1:] != b[1:] for a, b in zip(found, expected)) <= 1
+        with pytest.raises(FileNotFoundError, match=r'names [45678] pictures that do not exist'):
+            build('PairListDataset', ann_file=str(path), data_root=str(tmp_path))
+    assert 250 < refused < 500
+
+
 @pytest.mark.parametrize('spelling', ['Gallery_Distractor', 'Gallery_Disctractor'])
 def test_tinyface_is_probes_mates_and_distractors(tmp_path, log, spelling):
     files = ['Probe/7_1.jpg', 'Probe/8_3.png', 'Gallery_Match/7_2.jpg', f'{spelling}/a.jpg', f'{spelling}/7_9.JPG']
     for i, name in enumerate(files):
         write(tmp_path / name, i)
-    write(tmp_path / 'Probe/Thumbs.db')
+    for name in (
+        'Probe/Thumbs.db',
+        'Probe/._7_1.jpg',
+        'Gallery_Match/.DS_Store',
+        f'{spelling}/.ipynb_checkpoints/b.jpg',
+    ):
+        write(tmp_path / name)
     data = build('TinyFaceDataset', data_root=str(tmp_path))
     assert data.metainfo['labels'].tolist() == [7, 8, 7, -100, -100]
     assert data.metainfo['is_probe'].tolist() == [True, True, False, False, False]
     assert data[0]['data_samples'].img_path == f'{tmp_path}/Probe/7_1.jpg'
     assert '2 probes, 3 gallery faces; 1 probes have no mate in the gallery' in log.text
+    assert 'Probe: passed over 1 files that do not end like a picture: .db (1)' in log.text
     assert (f'took {spelling} for Gallery_Distractor' in log.text) == (spelling == 'Gallery_Disctractor')
 
 
@@ -171,20 +210,36 @@ def test_a_broken_tinyface_is_named(tmp_path):
     write(tmp_path / 'Probe/7_1.jpg')
     with pytest.raises(FileNotFoundError, match=r'Gallery_Match holds no picture; TinyFace has the folders'):
         build('TinyFaceDataset', data_root=str(tmp_path))
-    write(tmp_path / 'Gallery_Match/person.jpg')
-    with pytest.raises(ValueError, match=r'person.jpg: expected a file name that begins with a label and _'):
-        build('TinyFaceDataset', data_root=str(tmp_path))
+    for name in ('person', '\u0667_2', '9999999999_1'):
+        path = write(tmp_path / f'Gallery_Match/{name}.jpg')
+        with pytest.raises(ValueError, match=rf'{name}.jpg: expected a file name that begins with a label and _'):
+            build('TinyFaceDataset', data_root=str(tmp_path))
+        path.unlink()
+
+
+def test_hidden_folders_are_no_people_and_hidden_files_no_pictures(tmp_path, log):
+    names = ('anna/0.jpg', 'anna/1.TIFF', 'bela/0.webp', 'bela/notes.txt')
+    for name in (*names, '.ipynb_checkpoints/0.jpg', 'anna/._0.jpg', 'bela/.git/1.jpg'):
+        write(tmp_path / name)
+    data = build('FaceFolderDataset', data_root=str(tmp_path))
+    assert data.metainfo['classes'] == ('anna', 'bela')
+    found = [(info['img_path'], info['gt_label']) for info in map(data.get_data_info, range(len(data)))]
+    assert found == [(f'{tmp_path}/{name}', label) for name, label in zip(names[:3], (0, 0, 1))]
+    assert 'passed over 1 files that do not end like a picture: .txt (1)' in log.text
 
 
 def test_a_missing_folder_of_identities_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match='nowhere/ is no folder; it should hold a folder for each identity'):
+    with pytest.raises(
+        FileNotFoundError,
+        match='nowhere/ is no folder; it should hold the pictures, in a folder for',
+    ):
         build('FaceFolderDataset', data_root=str(tmp_path / 'nowhere'))
 
 
 def test_grey_pictures_are_loaded_in_three_channels_and_on_request_as_floats(tmp_path):
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     Image.fromarray(grey).save(tmp_path / '1.pgm')
-    image = LoadFaceImage(to_float32=True)(dict(img_path=str(tmp_path / '1.pgm')))
+    image = LoadPicture(to_float32=True)(dict(img_path=str(tmp_path / '1.pgm')))
     assert image['img'].dtype == np.float32 and (image['img'] == grey[..., None]).all()
     assert image['img'].shape == (8, 8, 3) and image['ori_shape'] == image['img_shape'] == (8, 8)
-    assert LoadFaceImage()(dict(img_path=str(tmp_path / '2.pgm'))) is None
+    assert LoadPicture()(dict(img_path=str(tmp_path / '2.pgm'))) is None

@@ -36,7 +36,7 @@ def config(**backbone):
                 dataset=dict(
                     type='PairListDataset',
                     pipeline=[
-                        dict(type='LoadFaceImage'),
+                        dict(type='LoadPicture'),
                         dict(type='Resize', scale=(SIDE, SIDE), interpolation='bicubic'),
                         dict(type='LowResolution', ratio=4, transforms=[dict(type='PackInputs')]),
                     ],

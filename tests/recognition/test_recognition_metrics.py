@@ -112,17 +112,47 @@ def test_identification_equals_the_pure_function(faces, tmp_path, log):
     np.testing.assert_allclose(table, [[k, np.mean(ranks <= k)] for k in range(1, 49)], atol=1e-8)
 
 
-def test_an_unreadable_probe_is_missed_and_an_unreadable_gallery_face_left_out(faces, log):
+def share_found(embeddings, labels, is_probe, unreadable, rank):
+    """The share of probes found within a rank, face by face from its definition."""
+    faces = [face / np.linalg.norm(face) for face in (embeddings[:, :3] + embeddings[:, 3:]).astype(float)]
+    gallery = [i for i in range(len(labels)) if not is_probe[i]]
+    hits = []
+    for probe in np.flatnonzero(is_probe):
+        if not any(labels[i] == labels[probe] for i in gallery):
+            continue
+        found = sorted((i for i in gallery if i not in unreadable), key=lambda i: -faces[probe] @ faces[i])
+        hits.append(probe not in unreadable and labels[probe] in [labels[i] for i in found[:rank]])
+    return np.mean(hits)
+
+
+@pytest.mark.parametrize(
+    'unreadable, messages',
+    [
+        # The mate of probe 3 is picture 13, that of probe 5 picture 15; 40 is a distractor.
+        ((5, 13, 40), ['1 probes could not be read', '1 probes whose mates could not', '2 gallery faces could not']),
+        ((13, 14, 15, 16), ['4 probes whose mates could not be read count as missed']),
+        (tuple(range(12, 60)), ['10 probes whose mates could not be read count as missed']),
+    ],
+)
+def test_a_probe_is_missed_when_it_or_its_mates_cannot_be_read(faces, log, unreadable, messages):
     embeddings, meta = faces
-    labels, kept = meta['labels'], np.setdiff1d(np.arange(12, 60), [13, 40])
-    probes = np.setdiff1d(np.arange(2, 12), 3)  # the mate of probe 3 is picture 13
-    added = embeddings[:, :3] + embeddings[:, 3:]
-    ranks = identification_ranks(added[probes], labels[probes], added[kept], labels[kept])
-    ranks[probes == 5] = len(kept)
-    found = evaluate('IdentificationMetric', meta, embeddings, unreadable=(5, 13, 40), ranks=(1, 10))
-    assert found == {f'identification/rank@{k}': np.mean(ranks <= k) for k in (1, 10)}
-    for message in ('3 probes have no mate', '1 probes could not be read', '2 gallery faces could not be read'):
+    found = evaluate('IdentificationMetric', meta, embeddings, unreadable=unreadable, ranks=(1, 5, 10))
+    assert found == {
+        f'identification/rank@{k}': share_found(embeddings, **meta, unreadable=unreadable, rank=k) for k in (1, 5, 10)
+    }
+    for message in ('2 probes have no mate in the gallery', *messages):
         assert message in log.text
+
+
+def test_one_readable_mate_is_enough(faces):
+    embeddings, meta = faces
+    labels = meta['labels'].copy()
+    labels[30:40] = labels[2:12]  # a second mate for each
+    meta = dict(meta, labels=labels)
+    found = evaluate('IdentificationMetric', meta, embeddings, unreadable=(13, 14), ranks=(1, 20))
+    assert found == {
+        f'identification/rank@{k}': share_found(embeddings, **meta, unreadable=(13, 14), rank=k) for k in (1, 20)
+    }
 
 
 def test_what_identification_cannot_use_is_named(faces):

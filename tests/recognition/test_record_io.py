@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askd_mmdet.recognition.record_io import RecordFile
-from tests.recognition.formats import MAGIC, jpeg, packed, record, write_records
+from tests.recognition.formats import MAGIC, jpeg, mutations, packed, record, write_records
 from tests.toy_run import ROOT
 
 WORD = st.one_of(st.just(MAGIC), st.binary(min_size=4, max_size=4))
@@ -76,6 +76,14 @@ def announce(content, end):
             r'train.idx: expected lines of a key, a tab and an offset in bytes, found an empty file',
         ),
         (lambda c, x: (c, [*x, x[1]]), r'train.idx: found the key 1 twice'),
+        (lambda c, x: (c, [*x[:2], x[1].replace('1', '2', 1), *x[3:]]), r'train.idx: found the offset \d+ twice'),
+        (lambda c, x: (c, [*x[:2], x[2].replace('2', '\u0662', 1), *x[3:]]), r'could not convert string'),
+        (lambda c, x: (c.replace(struct.pack('<f', 2), struct.pack('<f', 2.5)), x), r'has the label 2.5, expected a'),
+        (lambda c, x: (c.replace(struct.pack('<f', 2), struct.pack('<f', -2)), x), r'has the label -2.0, expected a'),
+        (
+            lambda c, x: (announce(c, 3.0), x),
+            r'announces 2 pictures, but 1 records behind them hold one, first .* key 3',
+        ),
         (lambda c, x: (c, [*x[:2], '2\t99999\n', *x[3:]]), r'key 2 lies at byte 99999 of .*, which has \d+ bytes'),
         (
             lambda c, x: (c, [*x[:2], '2\t44\n', *x[3:]]),
@@ -89,7 +97,10 @@ def announce(content, end):
         (lambda c, x: (c, [*x[:2], f'2\t{2**63 - 5}\n', *x[3:]]), rf'key 2 lies at byte {2**63 - 5} of'),
         (lambda c, x: (announce(c, float('inf')), x), r'the record of key 0 has the label inf'),
         (lambda c, x: (announce(c, float('nan')), x), r'the record of key 0 has the label nan'),
-        (lambda c, x: (announce(c, 1.0), x), r'train.rec holds no picture|found \d keys from 1 to 0'),
+        (
+            lambda c, x: (announce(c, 1.0), x),
+            r'record 0 announces 0 pictures, but 3 records behind them hold one, first that of key 1',
+        ),
         (lambda c, x: (c.replace(struct.pack('<f', 2.0), struct.pack('<f', 1e30)), x), r'has the label 1.0\d*e\+30'),
     ],
 )
@@ -144,3 +155,77 @@ def test_labels_are_read_without_the_pictures(tmp_path):
     np.savetxt(tmp_path / 'a.idx', np.stack([np.arange(count) + 1, np.arange(count) * len(one)], 1), '%d', '\t')
     records = RecordFile(tmp_path / 'a.rec')
     assert (records.labels == np.arange(count) % 777).all() and records.read(count - 1) == bytes(36)
+
+
+def test_a_record_0_with_a_picture_announces_nothing(tmp_path):
+    """What insightface's RecBuilder writes: keys from 0, and each label in a list of one."""
+    parts = [record(packed([label], jpeg(i))) for i, label in enumerate([3, 3, 1])]
+    offsets = np.cumsum([0, *map(len, parts)])[:-1]
+    (tmp_path / 'a.rec').write_bytes(b''.join(parts))
+    (tmp_path / 'a.idx').write_text(''.join(f'{i}\t{offset}\n' for i, offset in enumerate(offsets)))
+    records = RecordFile(tmp_path / 'a.rec')
+    assert records.keys.tolist() == [0, 1, 2] and records.labels.tolist() == [3, 3, 1]
+    assert [records.read(i) for i in range(3)] == [jpeg(i) for i in range(3)]
+
+
+def test_records_that_list_an_identity_are_no_pictures_without_an_announcement_either(tmp_path):
+    path = write_records(tmp_path, [(i % 2, jpeg(i)) for i in range(4)])
+    index = path.with_suffix('.idx')
+    index.write_text(index.read_text().split('\n', 1)[1])  # the key 0 is lost
+    records = RecordFile(path)
+    assert records.keys.tolist() == [1, 2, 3, 4] and records.labels.tolist() == [0, 1, 0, 1]
+    assert [records.read(i) for i in range(4)] == [jpeg(i) for i in range(4)]
+
+
+def test_an_index_may_begin_with_a_byte_order_mark(tmp_path):
+    path = write_records(tmp_path, [(5, b'a'), (6, b'b')])
+    index = path.with_suffix('.idx')
+    index.write_text('\ufeff' + index.read_text(), encoding='utf-8')
+    assert RecordFile(path).labels.tolist() == [5, 6]
+
+
+@pytest.fixture
+def pristine(tmp_path):
+    path = write_records(tmp_path, [(i // 2, jpeg(i, 8)) for i in range(6)])
+    return path, contents(path)
+
+
+def contents(path):
+    """What the file says of each key: a label, and a picture or None."""
+    records, found = RecordFile(path), {}
+    for i, (key, label) in enumerate(zip(records.keys.tolist(), records.labels.tolist())):
+        try:
+            found[key] = label, records.read(i)
+        except ValueError:
+            found[key] = label, None
+    return found
+
+
+@pytest.mark.filterwarnings('ignore:loadtxt')
+def test_a_damaged_index_gives_the_same_pictures_or_is_refused(pristine):
+    path, expected = pristine
+    index, refused = path.with_suffix('.idx'), 0
+    for content in mutations(index.read_bytes()):
+        index.write_bytes(content)
+        try:
+            found = contents(path)
+        except ValueError:
+            refused += 1
+        else:
+            assert sorted(found.values()) == sorted(expected.values())
+    assert 250 < refused < 500
+
+
+def test_a_damaged_record_file_is_refused_or_wrong_in_one_picture(pristine):
+    """A label and a JPEG have no checksum, so that one changed place may change one of them; no more."""
+    path, expected = pristine
+    refused = 0
+    for content in mutations(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            found = contents(path)
+        except ValueError:
+            refused += 1
+        else:
+            assert sum(found.get(key) != expected.get(key) for key in found.keys() | expected.keys()) <= 1
+    assert 250 < refused < 500

@@ -1,16 +1,22 @@
 """Checkpoints: no code runs, nothing is half-loaded, and a kill loses nothing."""
 
 import pickle
+import random
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from askd_mmdet.training import CrashSafeCheckpointHook, load_weights, read_checkpoint
+from askd_mmdet.training.checkpoint import use_safe_loading
 from tests.training.small_run import make_runner
 
 
@@ -85,6 +91,149 @@ def test_a_truncated_file_says_so(tmp_path):
     (tmp_path / 'a.pth').write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match='damaged'):
         read_checkpoint(tmp_path / 'a.pth')
+
+
+def snapshot(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def equal(model, weights):
+    return all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+def network():
+    return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+
+def test_a_flipped_bit_of_a_weight_is_found(tmp_path):
+    weights = nn.Linear(2, 3).state_dict()
+    torch.save(weights, tmp_path / 'a.pth')
+    data = bytearray((tmp_path / 'a.pth').read_bytes())
+    data[data.find(weights['weight'].numpy().tobytes()) + 3] ^= 1 << 6
+    (tmp_path / 'a.pth').write_bytes(data)
+    with pytest.raises(ValueError, match=r'a\.pth is damaged \(in its part a/data/0\); delete it'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_a_weight_that_became_a_folder_is_found(tmp_path):
+    """The checksum holds, and yet torch would fill the weight with whatever the memory held."""
+    torch.save(nn.Linear(2, 3).state_dict(), tmp_path / 'a.pth')
+    data = bytearray((tmp_path / 'a.pth').read_bytes())
+    entry = data.rfind(b'PK\1\2', 0, data.rfind(b'a/data/0'))
+    data[entry + 38] |= 0x10  # of the external attributes, as DOS marks a folder
+    (tmp_path / 'a.pth').write_bytes(data)
+    with zipfile.ZipFile(tmp_path / 'a.pth') as archive:
+        assert archive.testzip() is None
+    with pytest.raises(ValueError, match=r'damaged \(in its part a/data/0\)'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_the_format_before_torch_1_6_is_read_though_nothing_guards_it(tmp_path):
+    weights = nn.Linear(2, 3).state_dict()
+    save = partial(torch.save, f=tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+    save(dict(state_dict=weights, meta=dict(epoch=3)))
+    model = nn.Linear(2, 3)
+    load_weights(model, tmp_path / 'old.pth')
+    assert equal(model, weights)
+    # A damaged type of numpy data could have numpy follow numbers as pointers.
+    save(dict(state_dict=weights, meta=dict(score=np.float64(0.5))))
+    with pytest.raises(ValueError, match=r'old\.pth is not a checkpoint that can be read safely'):
+        read_checkpoint(tmp_path / 'old.pth')
+
+
+@pytest.mark.filterwarnings('ignore:Detected pickle protocol')
+@pytest.mark.parametrize('new', [True, False])
+def test_damage_anywhere_is_found_or_does_no_harm(tmp_path, new):
+    """Without checksums weights may be wrong, yet nothing else happens: no other error, no half of a model."""
+    trained, file = network(), tmp_path / 'a.pth'
+    truth = snapshot(trained)
+    content = dict(state_dict=truth, meta=dict(epoch=1), **dict(hub=HistoryBuffer([1.0], [1])) if new else {})
+    torch.save(content, file, _use_new_zipfile_serialization=new)
+    data, outcomes = file.read_bytes(), set()
+    for seed in range(250):
+        rng, damaged = random.Random(seed), bytearray(data)
+        place = rng.randrange(len(data))
+        match rng.randrange(3):
+            case 0:
+                damaged[place] ^= 1 << rng.randrange(8)
+            case 1:
+                del damaged[place : place + rng.randrange(1, 20)]
+            case 2:
+                damaged[place:place] = rng.randbytes(rng.randrange(1, 9))
+        file.write_bytes(damaged)
+        model = network()
+        before = snapshot(model)
+        try:
+            load_weights(model, file)
+        except ValueError as error:
+            outcomes.add('refused')
+            assert str(file) in str(error) and equal(model, before), seed
+        else:
+            outcomes.add('loaded')
+            assert not new or equal(model, truth), seed
+    assert outcomes == {'refused', 'loaded'}
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda w: dict(state_dict=None), "'state_dict' that is NoneType"),
+        (lambda w: dict(state_dict=[w]), "'state_dict' that is list"),
+        (lambda w: w | dict(bias=[0.0] * 3), "'bias', list"),
+        (lambda w: w | dict(bias=np.zeros(3)), "'bias', ndarray"),
+        (lambda w: dict(state_dict=w | dict(bias=None)), "'bias', NoneType"),
+        (lambda w: dict(model=w), "'model', (dict|OrderedDict)"),
+        (lambda w: w | {7: torch.ones(1)}, '7, torch.strided torch.float32'),
+        (lambda w: w | dict(bias=torch.zeros(3).to_sparse()), "'bias', torch.sparse_coo"),
+        (lambda w: w | dict(bias=torch.zeros(3, dtype=torch.complex64)), "'bias', torch.strided torch.complex64"),
+        (lambda w: w | dict(weight=w['weight'] / 0), '1 weights are not finite: weight'),
+        (
+            lambda w: dict(state_dict=w | dict(bias=torch.tensor([0, float('nan'), 0]))),
+            'not finite: bias',
+        ),
+    ],
+)
+def test_what_is_no_weight_is_refused_before_anything_is_loaded(tmp_path, change, message):
+    torch.save(change(dict(nn.Linear(2, 3).state_dict())), tmp_path / 'a.pth')
+    model = nn.Linear(2, 3)
+    before = snapshot(model)
+    with pytest.raises(ValueError, match=rf'a\.pth: .*{message}'):
+        load_weights(model, tmp_path / 'a.pth')
+    assert equal(model, before)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder, and its address on the web."""
+    folder = tmp_path / 'served'
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    handler.func.log_message = lambda *args: None
+    server = ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
+    yield folder, f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize('scheme', ['http', 'torchvision'])
+def test_downloads_are_verified_too(served, tmp_path, monkeypatch, scheme):
+    folder, address = served
+    weights = nn.Linear(2, 3).state_dict()
+    torch.save(weights, folder / 'good.pth')
+    data = bytearray((folder / 'good.pth').read_bytes())
+    data[data.find(weights['weight'].numpy().tobytes())] ^= 1
+    (folder / 'bad.pth').write_bytes(data)
+    use_safe_loading()
+    urls = {name: f'{address}/{name}.pth' for name in ('good', 'bad')}
+    monkeypatch.setattr('mmengine.runner.checkpoint.get_torchvision_models', lambda: urls)
+    good, bad = (urls[name] if scheme == 'http' else f'torchvision://{name}' for name in urls)
+    for _ in range(2):  # downloaded, and found
+        assert torch.equal(CheckpointLoader.load_checkpoint(good, 'cpu')['weight'], weights['weight'])
+        with pytest.raises(ValueError, match=r'hub/checkpoints/bad\.pth is damaged'):
+            CheckpointLoader.load_checkpoint(bad, 'cpu')
+        (folder / 'good.pth').unlink(missing_ok=True)
 
 
 def test_bare_and_wrapped_weights_load(tmp_path):

@@ -15,12 +15,12 @@ from askd_mmdet.training.held_out import balanced_pairs, draw_held_out, draw_pai
 from tests.recognition.formats import jpeg, write_records
 
 LABELS = st.lists(st.integers(0, 6), min_size=2, max_size=40).map(np.array)
-SIDE = [dict(type='LoadFaceImage'), dict(type='Resize', scale=(16, 16)), dict(type='PackInputs')]
+SIDE = [dict(type='LoadPicture'), dict(type='Resize', scale=(16, 16)), dict(type='PackInputs')]
 PIPELINES = {
     'mmpretrain': dict(train=[*SIDE[:2], dict(type='RandomFlip', prob=0.5), SIDE[2]], test=SIDE),
     'mmdet': {
         part: [
-            dict(type='LoadImageFromFile', ignore_empty=True, imdecode_backend='pillow'),
+            dict(type='LoadPicture'),
             dict(type='LoadAnnotations', with_bbox=True),
             *flip,
             dict(type='PackDetInputs', meta_keys=('img_id', 'img_path')),
@@ -186,8 +186,8 @@ def test_every_fold_has_both_kinds(count, seed):
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(part='rest', fraction=0), 'found a fraction of 0 to hold out, expected one between 0 and 1'),
-        (dict(part='rest', fraction=1.0), 'found a fraction of 1.0'),
+        (dict(part='rest', fraction=0), 'held_out_split: found fraction=0, expected above 0 and below 1'),
+        (dict(part='rest', fraction=1.0), 'found fraction=1.0'),
         (dict(part='both'), "found part='both', by=None and pairs=0, expected rest or held_out"),
         (dict(part='held_out', by='age'), "by='age'"),
         (dict(part='held_out', pairs=20), 'pairs, which need gt_label'),

@@ -1,5 +1,6 @@
 """Runs that are killed and resumed, repeated, or diverge."""
 
+import copy
 import json
 import signal
 import subprocess
@@ -120,3 +121,61 @@ def test_load_from_loads_all_or_nothing(tmp_path):
     torch.save(state, tmp_path / 'half.pth')
     with pytest.raises(ValueError, match=r'half\.pth does not fit Regression, nothing was loaded.*net\.2\.bias'):
         make_runner(tmp_path / 'b', load_from=str(tmp_path / 'half.pth')).train()
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """The checkpoint of a run after its first epoch."""
+    folder = tmp_path_factory.mktemp('run')
+    make_runner(folder, epochs=1).train()
+    return read_checkpoint(folder / 'epoch_1.pth')
+
+
+def resume(tmp_path, checkpoint):
+    """Resume from a checkpoint; the runner, its weights before, and what it says."""
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    runner = make_runner(tmp_path / 'b', epochs=2, resume=True, load_from=str(tmp_path / 'a.pth'))
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    try:
+        runner.train()
+    except ValueError as error:
+        return runner, before, str(error)
+    return runner, before, ''
+
+
+@pytest.mark.parametrize(
+    'change, reason',
+    [
+        (lambda c: c.pop('meta'), "KeyError: 'meta'"),
+        (lambda c: c.update(meta=None), 'TypeError'),
+        (lambda c: c['meta'].pop('iter'), "KeyError: 'iter'"),
+        (lambda c: c['meta'].update(epoch='1'), "found epoch='1', expected a whole number"),
+        (lambda c: c['meta'].update(iter=-3), 'found iter=-3, expected at least 0'),
+        (lambda c: c.pop('message_hub'), "KeyError: 'message_hub'"),
+        (lambda c: c.update(message_hub=dict(log_scalars=3)), 'AssertionError'),
+        (lambda c: c.update(optimizer=None), 'AttributeError'),
+        (lambda c: c.update(optimizer=torch.optim.SGD([torch.ones(1)], lr=1).state_dict()), "doesn't match the size"),
+    ],
+)
+def test_what_no_run_can_go_on_with_is_refused_and_changes_nothing(tmp_path, run, change, reason):
+    checkpoint = copy.deepcopy(run)
+    change(checkpoint)
+    runner, before, said = resume(tmp_path, checkpoint)
+    assert f'{tmp_path}/a.pth holds weights, but no run that this config can go on with' in said and reason in said
+    assert all(torch.equal(value, before[name]) for name, value in runner.model.state_dict().items())
+
+
+def test_a_checkpoint_of_another_network_is_not_resumed_from(tmp_path, run):
+    checkpoint = dict(run, state_dict={'net.0.weight': torch.ones(1)})
+    runner, before, said = resume(tmp_path, checkpoint)
+    assert 'does not fit Regression, nothing was loaded' in said
+    assert all(torch.equal(value, before[name]) for name, value in runner.model.state_dict().items())
+
+
+def test_the_config_in_a_checkpoint_is_not_run(tmp_path, run):
+    """It is Python, which MMEngine runs when it resumes."""
+    checkpoint = copy.deepcopy(run)
+    checkpoint['meta']['config'] = f'open({str(tmp_path / "trap")!r}, "w").close()\n'
+    runner, _, said = resume(tmp_path, checkpoint)
+    assert not said and runner.iter == 6
+    assert not (tmp_path / 'trap').exists()

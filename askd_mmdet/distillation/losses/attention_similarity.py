@@ -56,7 +56,8 @@ class AttentionSimilarityLoss(DistillationLoss):
         maps: str = 'raw',
         weight: float = 5.0,
     ):
-        super().__init__({kind: tap for kind, tap in (('channel', channel), ('spatial', spatial)) if tap}, weight)
+        taps = dict(channel=channel, spatial=spatial)
+        super().__init__({kind: tap for kind, tap in taps.items() if tap is not None}, weight)
         if maps not in ('raw', 'sigmoid'):
             raise ValueError(f"AttentionSimilarityLoss: maps must be 'raw' or 'sigmoid', got {maps!r}")
         self.activation = torch.sigmoid if maps == 'sigmoid' else lambda x: x

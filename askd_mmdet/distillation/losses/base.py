@@ -5,6 +5,8 @@ from abc import ABCMeta, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from askd_mmdet.training.settings import check_number, check_type
+
 
 def comparable(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both tensors in float32 at least.
@@ -31,15 +33,16 @@ class DistillationLoss(nn.Module, metaclass=ABCMeta):
         weight: Factor of the loss, lambda of eq. 9; must not be negative.
 
     Raises:
-        ValueError: When there is no tap, or the weight is negative.
+        ValueError: When there is no tap, or a setting is of another type or out of range.
     """
 
     def __init__(self, taps: dict[str, str], weight: float):
         super().__init__()
         if not taps:
             raise ValueError(f'{type(self).__name__} has no taps: at least one pattern must be given')
-        if weight < 0:
-            raise ValueError(f'{type(self).__name__} needs a weight >= 0, got {weight}')
+        for kind, tap in taps.items():
+            check_type(type(self).__name__, f'the tap {kind}', tap, str)
+        check_number(type(self).__name__, 'weight', weight, at_least=0)
         self.taps = taps
         self.weight = weight
 

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from askd_mmdet.distillation.losses.base import DistillationLoss, comparable
 from askd_mmdet.distillation.losses.relations import angle_distance, relative_distances
+from askd_mmdet.training.settings import check_numbers
 
 
 @MODELS.register_module()
@@ -34,6 +35,7 @@ class HybridOrderRelationLoss(DistillationLoss):
         weight: float = 1.0,
     ):
         super().__init__(dict(embeddings=tap), weight)
+        check_numbers('HybridOrderRelationLoss', 'orders', orders, count=3, at_least=0)
         self.orders = orders
 
     def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:

@@ -10,6 +10,7 @@ from torch.distributions import Binomial
 from torch.nn import functional as F
 
 from askd_mmdet.distillation.losses.base import DistillationLoss, comparable
+from askd_mmdet.training.settings import check_number
 
 # Pictures that decide whether the teacher knows the classes: enough to tell 65 % from the 50 % of a coin.
 _TRIAL = 256
@@ -78,13 +79,13 @@ class LogitLoss(DistillationLoss):
         weight: Factor of the loss; 1 is this project's choice.
 
     Raises:
-        ValueError: When the temperature is not positive.
+        ValueError: When a setting is of another type or out of range.
     """
 
     def __init__(self, tap: str, scale: float = 1.0, temperature: float = 4.0, weight: float = 1.0):
         super().__init__(dict(logits=tap), weight)
-        if temperature <= 0:
-            raise ValueError(f'LogitLoss needs a temperature > 0, got {temperature}')
+        for name, value in dict(scale=scale, temperature=temperature).items():
+            check_number('LogitLoss', name, value, above=0)
         self.scale = scale
         self.temperature = temperature
         self.pictures = self.hits = 0

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from askd_mmdet.distillation.losses.base import DistillationLoss, comparable
 from askd_mmdet.distillation.losses.relations import angle_distance, relative_distances
+from askd_mmdet.training.settings import check_number
 
 
 @MODELS.register_module()
@@ -25,6 +26,8 @@ class RelationLoss(DistillationLoss):
 
     def __init__(self, tap: str = 'neck', distances: float = 25.0, angles: float = 50.0, weight: float = 1.0):
         super().__init__(dict(embeddings=tap), weight)
+        for name, value in dict(distances=distances, angles=angles).items():
+            check_number('RelationLoss', name, value, at_least=0)
         self.distances = distances
         self.angles = angles
 
