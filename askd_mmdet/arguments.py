@@ -9,13 +9,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data', metavar='ROOT', help="the folder of the data sets, which the configs call 'data' (default: data)"
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='NAME=VALUE',
-        help='override settings of the config, e.g. train_cfg.max_epochs=30 train_dataloader.batch_size=8',
+    add_options(
+        parser,
+        'override settings of the config, e.g. train_cfg.max_epochs=30 train_dataloader.batch_size=8',
     )
+
+
+def add_options(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='NAME=VALUE', help=text)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,22 @@ def add_jobs(parser: argparse.ArgumentParser, work_dir: str) -> None:
     parser.add_argument(
         '--work-dir', type=Path, default=Path(work_dir), help='of all runs and results (default: %(default)s)'
     )
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that uses a trained recognizer."""
+    parser.add_argument(
+        'config', help='its config, e.g. askd_mmdet::recognition/arcface_ir50-cbam_casia-4x_askd.py, or a file'
+    )
+    parser.add_argument('checkpoint', type=Path, help='weights that were trained with it, e.g. epoch_20.pth')
+    parser.add_argument(
+        '--degrade',
+        action='store_true',
+        help="degrade the pictures as the config's test does (default: take them as they are)",
+    )
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: a GPU where there is one)')
+    parser.add_argument('--batch-size', type=positive, default=64, help='pictures at a time (default: %(default)s)')
+    add_options(parser, 'override settings of the config, e.g. model.head=None for a checkpoint without a head')
 
 
 def positive(text: str) -> int:

@@ -53,6 +53,25 @@ def toy_faces(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def askd(monkeypatch, capsys):
+    """Runs a command in this process; returns its status, and what it printed on stdout and stderr."""
+    from askd_mmdet.commands import main
+
+    monkeypatch.setenv('COLUMNS', '500')
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        output, errors = capsys.readouterr()
+        status = end.value.code
+        # Python prints the message of an exit, and exits with 1.
+        return (1, output, errors + status) if isinstance(status, str) else (status or 0, output, errors)
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def fresh_scope():
     """Runners leave their default scope behind, in which the next test would look for other names."""

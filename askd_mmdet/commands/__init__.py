@@ -12,11 +12,19 @@ _COMMANDS = {
         'tune': 'search for hyper-parameters on held-out training data',
         'demo': 'teacher, base and A-SKD on toy data, with a table and a picture',
     },
-    'checkpoints': {
-        'convert': "turn checkpoints of the authors' recogniser or of vedadet's TinaFace into ours, or back",
+    'use': {
+        'score': "evaluate any detector's WIDER FACE submission",
+        'embed': 'turn faces into embeddings',
+        'compare': 'say how similar two faces are',
+        'search': 'find faces in a gallery',
+        'convert': "turn checkpoints of the authors' recogniser or vedadet's TinaFace into ours, or back",
     },
     'data': {
+        'check': 'say what data hold, and what is missing or damaged',
         'toy': 'make a small data set without a download',
+        'split': 'divide data into a part to train on and one to test',
+        'unpack': "turn insightface's files into pictures",
+        'align': 'cut faces out of photographs',
     },
 }
 _HINT = 'ASKD_TRACEBACK=1 in the environment shows where'

@@ -42,9 +42,9 @@ class DistillationHook(Hook):
 
     Raises:
         FileNotFoundError: Before training, when there is no such teacher config, or its weights are missing.
-        ValueError: For a setting of another type, a teacher without `model`, weights that do not fit it, an unknown dtype, a name without 'loss' or
-            taken by the student, taps that match nothing or not equally often, a student with batch augmentations, or a
-            batch without HR images.
+        ValueError: For a setting of another type, a teacher without `model`, weights that do not fit it, an unknown
+            dtype, a name without 'loss' or taken by the student, taps that match nothing or not equally often, a
+            student with batch augmentations, or a batch without HR images.
 
     Example:
         >>> hook = DistillationHook(

@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from askd_mmdet.training import build_model, load_weights
+from askd_mmdet.training.config import load_config
 from askd_mmdet.training.settings import check_number, check_type
 
 
@@ -23,7 +24,8 @@ class FaceEmbedder:
     """Turns pictures of aligned faces into embeddings, as the test of the network's own config would.
 
     Args:
-        config: File, or Config, of the experiment; its `test_dataloader.dataset.pipeline` prepares the pictures.
+        config: Of the experiment: `askd_mmdet::...`, a file, or a Config; its `test_dataloader.dataset.pipeline`
+            prepares the pictures.
         checkpoint: The weights, which must fit the model.
         device: A device of torch; by default a GPU where there is one.
         degrade: Whether to degrade pictures to the resolution of the config's test, as `LowResolution` is set there.
@@ -48,11 +50,11 @@ class FaceEmbedder:
         check_type('FaceEmbedder', 'config', config, str, Path, Config)
         check_type('FaceEmbedder', 'checkpoint', checkpoint, str, Path)
         check_type('FaceEmbedder', 'degrade', degrade, bool)
-        cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+        cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
         if cfg.get('model', {}).get('type') != 'FaceRecognizer' or 'test_dataloader' not in cfg:
             raise ValueError(
                 f'{cfg.filename or "the config"}: expected a model of type FaceRecognizer and a test_dataloader; take '
-                'one of configs/recognition'
+                'one of askd_mmdet::recognition/'
             )
         steps = cfg.test_dataloader.dataset.pipeline
         for step in steps:
@@ -237,18 +239,18 @@ def read_faces(path: str | Path) -> Faces:
         ValueError: When it holds something else, or is damaged.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} does not exist; tools/embed_faces.py writes such files')
+        raise FileNotFoundError(f'{path} does not exist; askd embed writes such files')
     try:
         with np.load(path, allow_pickle=False) as file:
             faces = Faces(str(file['folder']), file['names'].tolist(), file['embeddings'], str(file['fingerprint']))
     except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(
-            f'{path} holds no embeddings that can be read ({error}); write it anew with tools/embed_faces.py'
+            f'{path} holds no embeddings that can be read ({error}); write it anew with askd embed'
         ) from error
     if faces.embeddings.ndim != 2 or len(faces.names) != len(faces.embeddings):
         raise ValueError(
             f'{path} has {len(faces.names)} names and embeddings {faces.embeddings.shape}, expected N and (N, D)'
         )
     if faces.embeddings.dtype.kind != 'f' or not np.isfinite(faces.embeddings).all():
-        raise ValueError(f'{path} has embeddings that are no finite numbers; write it anew with tools/embed_faces.py')
+        raise ValueError(f'{path} has embeddings that are no finite numbers; write it anew with askd embed')
     return faces

@@ -1,4 +1,5 @@
-# HR on class folders of one's own, as `askd split identities` makes them: data/people/{train,verify}/<person>/, pairs.txt.
+# HR on class folders of one's own, as `askd split identities` makes them in data/people/: {train,verify}/<person>/ and
+# pairs.txt.
 # The number of persons to train on is a setting: model.head.num_classes.
 _base_ = './arcface_ir50-cbam_casia.py'
 data_root = 'data/people/'

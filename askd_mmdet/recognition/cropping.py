@@ -1,10 +1,5 @@
-"""Crop the face in every picture below a folder as ArcFace networks expect it: five landmarks onto a template.
+"""Crops as ArcFace networks expect them, of all pictures in a folder: landmarks found or read, faces aligned."""
 
-The landmarks come from a file, or from MTCNN where the optional facenet-pytorch is installed. Of several faces in a
-picture the largest one is taken, from a file the first. Called again, the tool goes on with the crops that are missing.
-"""
-
-import argparse
 import csv
 import os
 import sys
@@ -14,36 +9,22 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
 
 from askd_mmdet.recognition.alignment import TEMPLATE_SIZE, align
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture, read_text
+from askd_mmdet.training.progress import track
+from askd_mmdet.training.settings import check_number
 
 # MTCNN has no window that fits into less.
 SMALLEST_PICTURE = 20
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='folder of pictures, at any depth')
-    parser.add_argument('dest', type=Path, help='folder for the crops, which keep their relative names')
-    parser.add_argument(
-        '--landmarks',
-        type=Path,
-        metavar='CSV',
-        help='lines "path,x1,y1,...,x5,y5": a picture relative to SOURCE, and in pixels the eye at the left of the '
-        'picture, the other eye, the nose, the corner of the mouth at the left, the other corner; a header is allowed '
-        '(default: MTCNN finds them)',
-    )
-    parser.add_argument(
-        '--size', type=int, default=TEMPLATE_SIZE, help='side of the crops in pixels (default: %(default)s)'
-    )
-    return parser
-
-
 def read_landmarks(path: Path) -> dict[str, np.ndarray]:
     """Landmarks (5, 2) of the first face of each picture in a CSV file.
+
+    Its lines are `path,x1,y1,...,x5,y5`: a picture relative to its folder, and in pixels the eye at the left of the
+    picture, the other eye, the nose, the corner of the mouth at the left, the other corner; a header is allowed.
 
     Raises:
         OSError: When the file cannot be read.
@@ -114,43 +95,43 @@ def crop_face(source: Path, dest: Path, name: str, find: Callable, size: int) ->
     return ''
 
 
-def main(arguments: list[str] | None = None):
-    parser = make_parser()
-    args = parser.parse_args(arguments)
-    if not args.source.is_dir():
-        parser.error(f'{args.source} is no folder')
-    if args.dest.resolve().is_relative_to(args.source.resolve()):
-        parser.error(f'{args.dest} lies in {args.source}; name a folder elsewhere, so that no crop is cropped again')
-    if args.size < 1:
-        parser.error(f'--size is {args.size}, expected at least 1')
-    names = find_pictures(args.source, partial(print, file=sys.stderr))
-    if not names:
-        parser.error(f'{args.source} holds no picture ({", ".join(PICTURES)})')
-    known = {}
-    try:
-        if args.landmarks:
-            known = read_landmarks(args.landmarks)
-        find = (lambda name, image: known.get(name)) if args.landmarks else face_finder()
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    except ModuleNotFoundError as error:
-        parser.error(
-            f"MTCNN is not installed ({error}): pip install 'facenet-pytorch<2.6' (later ones ask for an older torch), "
-            'or name a file with --landmarks'
-        )
+def crop_faces(source: Path, dest: Path, landmarks: Path | None = None, size: int = TEMPLATE_SIZE) -> dict[str, int]:
+    """Crop the face in every picture below a folder; what is there already stays, and skipped.txt tells the rest.
 
-    missing = [name for name in names if not (args.dest / name).is_file()]
-    reasons = {name: crop_face(args.source, args.dest, name, find, args.size) for name in track(missing, 'aligning')}
+    Args:
+        source: Pictures at any depth.
+        dest: For the crops, which keep their relative names; not within the source.
+        landmarks: CSV file, see :func:`read_landmarks`; by default MTCNN finds them.
+        size: Side of the crops in pixels.
+
+    Returns:
+        How many were `written`, `there` already, and `skipped`.
+
+    Raises:
+        OSError, ValueError: When there is no picture, the landmarks cannot be read, or MTCNN is not installed.
+    """
+    check_number('crop_faces', 'size', size, whole=True, at_least=1)
+    if not source.is_dir():
+        raise FileNotFoundError(f'{source} is no folder')
+    if dest.resolve().is_relative_to(source.resolve()):
+        raise ValueError(f'{dest} lies in {source}; name a folder elsewhere, so that no crop is cropped again')
+    names = find_pictures(source, partial(print, file=sys.stderr))
+    if not names:
+        raise FileNotFoundError(f'{source} holds no picture ({", ".join(PICTURES)})')
+    known = read_landmarks(landmarks) if landmarks else {}
+    try:
+        find = (lambda name, image: known.get(name)) if landmarks else face_finder()
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"MTCNN is not installed ({error}): pip install 'askd_mmdet[align]', or name a file of landmarks"
+        ) from error
+
+    missing = [name for name in names if not (dest / name).is_file()]
+    reasons = {name: crop_face(source, dest, name, find, size) for name in track(missing, 'aligning')}
     skipped = {name: reason for name, reason in reasons.items() if reason}
     written = len(missing) - len(skipped)
-    skipped |= {name: f'no such picture in {args.source}' for name in sorted(known.keys() - set(names))}
-
+    skipped |= {name: f'no such picture in {source}' for name in sorted(known.keys() - set(names))}
     lines = [f'{name}\t{reason}\n' for name, reason in skipped.items()]
-    replace_text(args.dest / 'skipped.txt', ''.join(lines))
+    replace_text(dest / 'skipped.txt', ''.join(lines))
     print(''.join(lines), end='')
-    there = len(names) - len(missing)
-    print(f'{args.dest}: {written} crops written, {there} were there, {len(skipped)} skipped (see skipped.txt)')
-
-
-if __name__ == '__main__':
-    main()
+    return dict(written=written, there=len(names) - len(missing), skipped=len(skipped))

@@ -1,27 +1,19 @@
-"""Say what face data hold, and which of their pictures are damaged.
+"""What face data hold, which of their pictures are damaged or copies, and which pairs contradict each other."""
 
-PATH is a file of insightface (train.rec beside train.idx, agedb_30.bin), a list of pairs (LFW's pairs.txt, or lines of
-two paths and 0 or 1), the folder of TinyFace, or a folder with a folder of pictures for each identity. Pictures are
-compared byte by byte: copies are named, and pairs that contradict each other or are all of one kind are problems.
-"""
-
-import argparse
 import hashlib
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 from torch.utils.data import DataLoader
 
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.datasets import DISTRACTOR, FaceFolderDataset, TinyFaceDataset, read_pairs
 from askd_mmdet.recognition.record_io import RecordFile
 from askd_mmdet.training.pictures import decode_picture
+from askd_mmdet.training.progress import track
 
 BATCH = 64
 
@@ -113,7 +105,7 @@ def inspect(pictures: Pictures, workers: int) -> tuple[Counter, list[str], np.nd
     # Forked workers share the arrays of a record file; a pool would send them with every task.
     loader = DataLoader(pictures, BATCH, num_workers=workers, collate_fn=list)
     sizes, faults, digests = Counter(), [], []
-    for batch in track(loader, 'reading', console=Console(stderr=True)):
+    for batch in track(loader, 'reading'):
         for digest, size, fault in batch:
             if size:
                 sizes[size] += 1
@@ -186,41 +178,19 @@ def describe(path: Path, pictures: Pictures, sizes: Counter, faults: list[str], 
     return '\n  '.join(lines)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='The exit status is 0 when all is well, 1 when something is missing or damaged, and 2 when the command\n'
-        'line is wrong.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('path', type=Path, metavar='PATH', help='file or folder to check')
-    parser.add_argument(
-        '--pictures',
-        type=Path,
-        metavar='FOLDER',
-        help="what the paths in a list of pairs are relative to (default: the list's folder)",
-    )
-    parser.add_argument(
-        '--workers', type=int, default=2, metavar='N', help='processes that read; 0: only this one (default: 2)'
-    )
-    args = parser.parse_args(arguments)
-    if not args.path.exists():
-        parser.error(f'{args.path} does not exist')
-    if args.workers < 0:
-        parser.error(f'--workers is {args.workers}, expected at least 0')
+def inspect_faces(path: Path, folder: Path | None = None, workers: int = 2) -> tuple[str, bool]:
+    """Look at all there is in a source of faces: a report in words, and whether all is well.
 
+    Args:
+        path: A `.rec` or `.bin` file of insightface, a list of pairs, TinyFace's folder, or a folder of folders.
+        folder: What the paths in a list of pairs are relative to; by default the list's folder.
+        workers: Processes that read; 0 for this one alone.
+    """
     try:
-        pictures = recognise(args.path, args.pictures or args.path.parent)
+        pictures = recognise(path, folder or path.parent)
     except (OSError, RuntimeError, ValueError) as error:
-        print(f'{error}\n\nProblems found: download or unpack again what is named above.')
-        return 1
-    sizes, faults, originals = inspect(pictures, args.workers)
-    notes = name_copies(pictures, originals)
+        return str(error), False
+    sizes, faults, originals = inspect(pictures, workers)
     wrong, odd = ([], []) if pictures.pairs is None else judge_pairs(pictures, originals)
-    print(describe(args.path, pictures, sizes, faults, notes + odd + wrong))
-    print('\nProblems found: download or unpack again what is named above.' if faults or wrong else '\nAll is well.')
-    return bool(faults or wrong)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+    report = describe(path, pictures, sizes, faults, name_copies(pictures, originals) + odd + wrong)
+    return report, not (faults or wrong)

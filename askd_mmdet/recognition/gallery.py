@@ -1,0 +1,147 @@
+"""Faces in folders and files: embedded, read back, and drawn beside what was found for them."""
+
+import argparse
+import csv
+import io
+import os
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search
+from askd_mmdet.training.config import load_config, override, parse_overrides
+from askd_mmdet.training.files import replace_text
+from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture
+from askd_mmdet.training.progress import track
+
+TILE = 112
+CAPTION = 20
+# Nobody looks at more, and a JPEG ends at 65,500 pixels.
+SHEET_PROBES = 100
+
+
+def build_embedder(args: argparse.Namespace) -> FaceEmbedder:
+    """The embedder that a command line asks for, see `askd_mmdet.arguments.add_network`.
+
+    Raises:
+        FileNotFoundError, ValueError: See :class:`FaceEmbedder`; also for a setting that nothing reads.
+    """
+    cfg = load_config(args.config)
+    override(cfg, parse_overrides(args.cfg_options))
+    return FaceEmbedder(cfg, args.checkpoint, args.device, args.degrade)
+
+
+def embed_folder(embedder: FaceEmbedder, folder: Path, batch_size: int) -> Faces:
+    """Embed the pictures below a folder in the order of their names; names those that cannot be read, and goes on.
+
+    Raises:
+        FileNotFoundError: When there is no picture.
+        ValueError: When none can be read.
+    """
+    names = find_pictures(folder, partial(print, file=sys.stderr))
+    if not names:
+        raise FileNotFoundError(f'{folder} holds no picture ({", ".join(PICTURES)})')
+    paths = track([folder / name for name in names], f'embedding {folder}')
+    embeddings, unreadable = embedder.embed_readable(paths, batch_size)
+    for i in unreadable:
+        print(f'warning: cannot read {folder / names[i]}, left it out', file=sys.stderr)
+    left_out = set(unreadable)
+    readable = [name for i, name in enumerate(names) if i not in left_out]
+    return Faces(str(folder.resolve()), readable, embeddings, embedder.fingerprint)
+
+
+def read_or_embed(source: Path, embedder: FaceEmbedder, batch_size: int) -> Faces:
+    """The faces of a picture, a folder or an .npz file.
+
+    Raises:
+        OSError, ValueError: When there are none, or they were embedded by another network.
+    """
+    if source.is_dir():
+        return embed_folder(embedder, source, batch_size)
+    if source.suffix != '.npz':
+        return Faces(str(source.resolve().parent), [source.name], embedder.embed([source]), embedder.fingerprint)
+    faces = read_faces(source)
+    if faces.fingerprint != embedder.fingerprint:
+        raise ValueError(
+            f'{source} was embedded by the network {faces.fingerprint}, and the checkpoint holds '
+            f'{embedder.fingerprint}: these cannot be compared; embed the pictures again with this checkpoint'
+        )
+    return faces
+
+
+def tile(faces: Faces, index: int, caption: str) -> np.ndarray:
+    """A picture above its caption, BGR uint8 (TILE + CAPTION, TILE, 3); black where the file is gone."""
+    drawn = np.zeros((TILE + CAPTION, TILE, 3), np.uint8)
+    with suppress(OSError, ValueError):
+        image = read_picture(Path(faces.folder, faces.names[index]))
+        drawn[:TILE] = cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA)
+    cv2.putText(drawn, caption, (4, TILE + 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return drawn
+
+
+def draw_sheet(probes: Faces, gallery: Faces, found: list[list[tuple[int, float]]]) -> np.ndarray:
+    """Rows of a probe and its best gallery faces, BGR uint8.
+
+    Args:
+        probes: The faces that were looked for.
+        gallery: The faces that were looked among.
+        found: For each probe the numbers of its best gallery faces, and their cosines.
+    """
+    rows = [
+        np.hstack([tile(probes, i, 'probe'), *(tile(gallery, j, f'{score:.3f}') for j, score in best)])
+        for i, best in enumerate(found[:SHEET_PROBES])
+    ]
+    width = max(row.shape[1] for row in rows)
+    return np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
+
+
+def search_gallery(
+    probes: Faces, gallery: Faces, top: int = 5, table: Path | None = None, sheet: Path | None = None
+) -> list[tuple[str, int, str, str]]:
+    """The most similar gallery faces of every probe, a picture's own file aside.
+
+    Args:
+        probes: The faces to look for.
+        gallery: The faces to look among, embedded by the same network.
+        top: Faces for each probe.
+        table: Also write probe, rank, gallery and cosine to this CSV file.
+        sheet: Also draw the first probes into this picture, each in a row with its best gallery faces.
+
+    Returns:
+        Probe, rank from 1, gallery face and cosine, a row each, best first.
+    """
+    own = _same_files(probes, gallery)
+    parts = [slice(start, start + 256) for start in range(0, len(probes.names), 256)]
+    found = []
+    for part in track(parts, 'searching'):
+        indices, scores = search(probes.embeddings[part], gallery.embeddings, top + bool(own))
+        found += [
+            [(j, score) for j, score in zip(*row) if own.get(part.start + i) != j][:top]
+            for i, row in enumerate(zip(indices.tolist(), scores))
+        ]
+    rows = [
+        (name, rank, gallery.names[j], f'{score:.4f}')
+        for name, best in zip(probes.names, found)
+        for rank, (j, score) in enumerate(best, 1)
+    ]
+    if table:
+        text = io.StringIO()
+        csv.writer(text, lineterminator='\n').writerows([('probe', 'rank', 'gallery', 'cosine'), *rows])
+        replace_text(table, text.getvalue())
+    if sheet:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        part = sheet.with_name(f'part-{sheet.name}')
+        cv2.imwrite(str(part), draw_sheet(probes, gallery, found))
+        os.replace(part, sheet)
+    return rows
+
+
+def _same_files(probes, gallery):
+    """The number of the gallery face that is a probe's own file, for each probe that has one."""
+    places = {Path(gallery.folder, name): j for j, name in enumerate(gallery.names)}
+    paths = ((i, Path(probes.folder, name)) for i, name in enumerate(probes.names))
+    return {i: places[path] for i, path in paths if path in places}
