@@ -1,6 +1,8 @@
 """Divide data of one's own into a part to train on and one to test, each picture in one of them."""
 
 import argparse
+import shutil
+from collections import defaultdict
 from pathlib import Path
 
 
@@ -43,7 +45,48 @@ def run(args: argparse.Namespace) -> None:
         identities, pairs = split_identities(**options)
         print(f'{args.dest}: {identities} identities to train on, {pairs} pairs of the others')
         return
-    from askd_mmdet.analysis.splitting import split_wider_face
-
     sizes = split_wider_face(**options)
     print(f'{sizes["train"]} pictures to train on, {sizes["val"]} held out: {args.out}')
+
+
+def split_wider_face(images: Path, annotation: Path, ground_truth: Path, out: Path, every: int) -> dict[str, int]:
+    """Write both parts; returns the number of pictures of each."""
+    import numpy as np
+
+    from askd_mmdet.detection.wider_face_dataset import read_annotations
+    from askd_mmdet.detection.wider_face_protocol import SETTINGS, load_ground_truth
+    from askd_mmdet.toy.wider_face import write_annotations, write_ground_truth
+
+    if out.exists():
+        raise FileExistsError(f'{out} exists already; name a new folder')
+    if every < 2:
+        raise ValueError(f'found --every {every}, expected at least 2: else nothing is left to train on')
+    truth = load_ground_truth(ground_truth)
+    pictures = read_annotations(annotation)
+    unknown = [path for path, *_ in pictures if path.rsplit('.', 1)[0] not in truth]
+    if unknown:
+        raise ValueError(
+            f'{ground_truth} does not have {len(unknown)} pictures of {annotation}: {", ".join(unknown[:5])}; '
+            'take both from one split'
+        )
+
+    doubled = [path for path, count in Counter(path for path, *_ in pictures).items() if count > 1]
+    if doubled:
+        raise ValueError(f'{annotation} has {len(doubled)} pictures more than once: {", ".join(doubled[:5])}')
+
+    def counts(event, name, boxes):
+        return dict(zip(SETTINGS, truth[f'{event}/{Path(name).stem}'].kept.T))
+
+    parts = {'train': defaultdict(dict), 'val': defaultdict(dict)}
+    for i, (path, boxes, attributes) in enumerate(pictures):
+        part = 'train' if i % every else 'val'
+        event, name = path.split('/')
+        parts[part][event][name] = np.hstack([boxes, attributes])
+        copy = out / f'WIDER_{part}/images' / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(images / path, copy)
+    for part, annotations in parts.items():
+        write_annotations(out / f'wider_face_split/wider_face_{part}_bbx_gt.txt', annotations)
+    held_out = {event: {name: rows[:, :4] for name, rows in faces.items()} for event, faces in parts['val'].items()}
+    write_ground_truth(out / 'eval_tools/ground_truth', held_out, counts)
+    return {part: sum(map(len, annotations.values())) for part, annotations in parts.items()}
