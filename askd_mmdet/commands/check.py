@@ -25,7 +25,11 @@ The exit status is 0 when all is well, 1 when something is missing or damaged, a
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('path', type=Path, metavar='PATH', help='file or folder to check')
     parser.add_argument(
-        '--workers', type=int, default=os.cpu_count(), metavar='N', help='processes that read (default: %(default)s)'
+        '--workers',
+        type=int,
+        default=os.cpu_count(),
+        metavar='N',
+        help='processes that read; 0: only this one (default: %(default)s)',
     )
     parser.add_argument(
         '--pictures',
@@ -34,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the paths in a list of pairs are relative to (default: the list's folder)",
     )
     parser.add_argument(
-        '--split', nargs='+', choices=['train', 'val'], default=['train', 'val'], help='WIDER FACE: which (default: both)'
+        '--split',
+        nargs='+',
+        choices=['train', 'val'],
+        default=['train', 'val'],
+        help='WIDER FACE: which (default: both)',
     )
     parser.add_argument(
         '--fast', action='store_true', help='WIDER FACE: read only the header of each picture, which misses truncation'
@@ -48,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.path.exists():
         raise FileNotFoundError(f'{args.path} does not exist')
-    if args.workers < 1:
-        raise ValueError(f'--workers is {args.workers}, expected at least 1')
+    if args.workers < 0:
+        raise ValueError(f'--workers is {args.workers}, expected at least 0')
     if any((args.path / name).exists() for name in ('wider_face_split', 'WIDER_train', 'WIDER_val')):
         from askd_mmdet.detection.inspection import inspect_wider_face
 

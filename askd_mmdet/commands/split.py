@@ -2,7 +2,7 @@
 
 import argparse
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 
@@ -11,8 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     identities = kinds.add_parser(
         'identities',
         help='folders of people: some to train on, pairs of the others to verify',
-        description="Copies SOURCE's identities to DEST/train and DEST/verify and writes DEST/pairs.txt, folds of equally "
-        'many pairs of one person and of two, for the configs askd_mmdet::recognition/arcface_ir50-cbam_people....',
+        description="Copies SOURCE's identities to DEST/train and DEST/verify and writes DEST/pairs.txt, folds of "
+        'equally many pairs of one person and of two, for the configs askd_mmdet::recognition/arcface_ir50-cbam_people*.',
     )
     identities.add_argument('source', type=Path, help='folder with a folder of pictures for each identity')
     identities.add_argument('dest', type=Path, help='new folder')
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     wider_face = kinds.add_parser(
         'wider_face',
         help="annotated pictures in WIDER FACE's format: every n-th one is held out",
-        description='Writes both parts in the layout of the download; the ground truth of the evaluation is cut to what '
-        'is held out.',
+        description='Writes both parts in the layout of the download; the ground truth of the evaluation is cut to '
+        'what is held out.',
     )
     wider_face.add_argument('images', type=Path, help='folder of the event folders, e.g. WIDER_val/images')
     wider_face.add_argument('annotation', type=Path, help='e.g. wider_face_split/wider_face_val_bbx_gt.txt')

@@ -1,8 +1,7 @@
-"""tools/align_faces.py on a real face, with landmarks from a file and from MTCNN."""
+"""`askd align` on a real face, with landmarks from a file and from MTCNN."""
 
 import os
 import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from skimage.data import astronaut
 
 from askd_mmdet.recognition.alignment import align
+from tests.toy_run import COMMAND
 
 # Of the astronaut's face, measured by eye to a pixel or two.
 LANDMARKS = [(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)]
@@ -17,21 +17,9 @@ FACE = astronaut()[..., ::-1]
 
 
 @pytest.fixture
-def tool(root, monkeypatch, capsys):
-    """Runs the tool in this process; returns its exit status, output and error output."""
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    monkeypatch.setenv('COLUMNS', '500')
-    from align_faces import main
-
-    def run(*arguments):
-        status = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as exit:
-            status = exit.code
-        return status, *capsys.readouterr()
-
-    return run
+def tool(askd):
+    """Runs the command in this process; returns its exit status, output and error output."""
+    return lambda *arguments: askd('align', *arguments)
 
 
 def line(name, points):
@@ -109,7 +97,7 @@ def test_landmarks_outside_of_a_picture_skip_it_alone(tool, source, tmp_path):
 def test_a_malformed_file_is_refused(tool, source, tmp_path, text, message):
     (tmp_path / 'landmarks.csv').write_text(text)
     status, output, errors = tool(source, tmp_path / 'dest', '--landmarks', tmp_path / 'landmarks.csv')
-    assert status == 2 and message in errors and output == ''
+    assert status == 1 and message in errors and output == ''
     assert not (tmp_path / 'dest').exists()
 
 
@@ -119,11 +107,11 @@ def test_mistakes_on_the_command_line(tool, source, tmp_path):
         ((tmp_path / 'nowhere', tmp_path / 'dest'), 'nowhere is no folder'),
         ((source, source / 'crops'), 'name a folder elsewhere'),
         ((tmp_path / 'empty', tmp_path / 'dest'), 'empty holds no picture'),
-        ((source, tmp_path / 'dest', '--size', 0), '--size is 0'),
+        ((source, tmp_path / 'dest', '--size', 0), 'found size=0, expected at least 1'),
         ((source, tmp_path / 'dest', '--landmarks', tmp_path / 'nowhere.csv'), 'nowhere.csv'),
     ):
         status, output, errors = tool(*arguments)
-        assert status == 2 and message in errors and output == ''
+        assert status == 1 and message in errors and output == ''
 
 
 def test_without_mtcnn_and_without_a_file_it_says_how_to_go_on(root, source, tmp_path):
@@ -131,14 +119,14 @@ def test_without_mtcnn_and_without_a_file_it_says_how_to_go_on(root, source, tmp
     (tmp_path / 'facenet_pytorch').mkdir()
     (tmp_path / 'facenet_pytorch/__init__.py').write_text("raise ModuleNotFoundError('hidden by a test')")
     done = subprocess.run(
-        [sys.executable, root / 'tools/align_faces.py', source, tmp_path / 'dest'],
+        [*COMMAND, 'align', source, tmp_path / 'dest'],
         cwd=root,
         env=dict(os.environ, PYTHONPATH=f'{tmp_path}{os.pathsep}{root}'),
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 2 and 'Traceback' not in done.stderr
-    assert "pip install 'facenet-pytorch<2.6'" in ' '.join(done.stderr.split())
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert "pip install 'askd_mmdet[align]'" in ' '.join(done.stderr.split())
 
 
 def test_mtcnn_finds_the_face(tool, source, tmp_path):

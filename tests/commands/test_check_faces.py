@@ -1,29 +1,24 @@
 """The check of every kind of face data, whole and damaged in known ways."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.recognition.formats import jpeg, packed, record, write_bundle, write_records
-from tests.toy_run import ROOT
+from tests.toy_run import COMMAND
 
 TRUNCATED = jpeg(3)[:300]
 
 
 @pytest.fixture
-def check(root, monkeypatch, capsys):
-    """Runs the tool in this process; returns its exit status and the lines of its output."""
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    from check_faces import main
-
-    capsys.readouterr()  # what libraries print when they are first imported
+def check(askd):
+    """Runs the command in this process; returns its exit status and the lines of its output."""
 
     def run(*arguments):
-        status = main([*map(str, arguments), '--workers', '0'])
-        return status, [line.strip() for line in capsys.readouterr().out.splitlines()]
+        status, output, _ = askd('check', *arguments, '--workers', 0)
+        return status, [line.strip() for line in output.splitlines() if 'OneDL' not in line]
 
     return run
 
@@ -186,7 +181,7 @@ def test_sources_that_are_damaged_as_a_whole_are_problems(tmp_path, check):
 
 def test_the_command_reads_with_processes(tmp_path):
     path = write_records(tmp_path, [(i % 7, jpeg(i)) for i in range(200)])
-    command = [sys.executable, ROOT / 'tools/check_faces.py', path, '--workers', '2']
+    command = [*COMMAND, 'check', path, '--workers', '2']
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0 and 'sizes: 16x16 (200)' in done.stdout, done.stderr
 
@@ -194,10 +189,6 @@ def test_the_command_reads_with_processes(tmp_path):
 @pytest.mark.parametrize(
     'arguments, message', [(['nowhere'], 'nowhere does not exist'), (['.', '--workers', '-1'], 'at least 0')]
 )
-def test_a_wrong_command_line_is_refused(root, monkeypatch, capsys, arguments, message):
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    from check_faces import main
-
-    with pytest.raises(SystemExit) as exit:
-        main(arguments)
-    assert exit.value.code == 2 and message in capsys.readouterr().err
+def test_a_wrong_command_line_is_refused(askd, arguments, message):
+    status, _, errors = askd('check', *arguments)
+    assert status == 1 and message in errors

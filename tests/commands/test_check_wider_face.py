@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from scipy.io import loadmat, savemat
 
 from askd_mmdet.detection.wider_face_dataset import LAYOUT, read_annotations
 from askd_mmdet.toy import make_wider_face
+from tests.toy_run import COMMAND
 
 VAL = 'wider_face_split/wider_face_val_bbx_gt.txt'
 GROUND_TRUTH = 'eval_tools/ground_truth'
@@ -31,15 +31,13 @@ def download(toy, tmp_path):
 
 
 @pytest.fixture
-def check(root, tmp_path, monkeypatch, capsys):
-    """Runs the tool in this process; returns its exit status, output and --json report."""
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    from check_wider_face import main
+def check(askd, tmp_path):
+    """Runs the command in this process; returns its exit status, output and --json report."""
 
     def run(*arguments):
         report = tmp_path / 'report.json'
-        status = main([*map(str, arguments), '--workers', '2', '--json', str(report)])
-        return status, capsys.readouterr().out, json.loads(report.read_text())
+        status, output, _ = askd('check', *arguments, '--workers', 2, '--json', report)
+        return status, output, json.loads(report.read_text())
 
     return run
 
@@ -169,11 +167,13 @@ def test_ground_truth_that_does_not_fit_is_named(download, check):
     assert status == 1
     folder = download / GROUND_TRUTH
     event = renamed.split('/')[0]
-    assert sorted(report['val']['problems'][MISFIT]) == sorted([
-        f'{folder}: {event}/another: faces: {count_in(download, 0)}, in the annotation: no such image',
-        f'{folder}: {renamed}: faces: no such image, in the annotation: {count_in(download, 0)}',
-        f'{folder}: {other}: faces: {faces + 1}, in the annotation: {faces}',
-    ])
+    assert sorted(report['val']['problems'][MISFIT]) == sorted(
+        [
+            f'{folder}: {event}/another: faces: {count_in(download, 0)}, in the annotation: no such image',
+            f'{folder}: {renamed}: faces: no such image, in the annotation: {count_in(download, 0)}',
+            f'{folder}: {other}: faces: {faces + 1}, in the annotation: {faces}',
+        ]
+    )
 
 
 def count_in(download, index):
@@ -246,22 +246,7 @@ def test_real_pictures(real_wider_face, tmp_path, check):
     assert report['val']['faces'] == sum(map(len, boxes))
 
 
-def test_the_tool(root, toy, tmp_path):
-    def run(*arguments):
-        command = [sys.executable, root / 'tools/check_wider_face.py', *arguments]
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True)
-
-    done = run(toy[0])
+def test_the_command_reads_with_processes(toy):
+    done = subprocess.run([*COMMAND, 'check', toy[0]], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert 'All is well.' in done.stdout and 'ETA' in done.stderr
-    usage = run(tmp_path / 'nowhere')
-    assert usage.returncode == 2 and 'nowhere is not a folder' in usage.stderr and LAYOUT in usage.stderr
-
-
-@pytest.mark.parametrize('arguments', [['.', '--split', 'test'], ['.', '--workers', '0'], []])
-def test_usage_errors(root, monkeypatch, arguments):
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    from check_wider_face import main
-
-    with pytest.raises(SystemExit, match='2'):
-        main(arguments)
+    assert 'All is well.' in done.stdout and 'reading' in done.stderr

@@ -1,19 +1,18 @@
-"""tools/split_identities.py as users call it."""
+"""`askd split identities` as users call it."""
 
 import re
 import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
 from askd_mmdet.recognition.datasets import read_pairs
-from tests.toy_run import ROOT
+from tests.toy_run import COMMAND
 
 
-def call(tool, *args):
-    command = [sys.executable, ROOT / 'tools' / tool, *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def call(*args):
+    command = [*COMMAND, 'split', 'identities', *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def people(tmp_path):
 
 
 def test_identities_are_split_into_training_and_balanced_pairs(people, tmp_path):
-    done = call('split_identities.py', people, tmp_path / 'out', '--held-out', 2, '--pairs', 12, '--folds', 2)
+    done = call(people, tmp_path / 'out', '--held-out', 2, '--pairs', 12, '--folds', 2)
     assert done.returncode == 0, done.stderr
     assert '3 identities to train on, 12 pairs' in done.stdout
     train, verify = ({p.name for p in (tmp_path / 'out' / part).iterdir()} for part in ('train', 'verify'))
@@ -42,8 +41,8 @@ def test_identities_are_split_into_training_and_balanced_pairs(people, tmp_path)
     pairs = read_pairs(tmp_path / 'out/pairs.txt')
     assert len({frozenset(pair[1:3]) for pair in pairs}) == 12
     for _, first, second, same in pairs:
-        assert (first.split('/')[0] == second.split('/')[0]) == same
-        assert (tmp_path / 'out/verify' / first).is_file() and (tmp_path / 'out/verify' / second).is_file()
+        assert (first.split('/')[1] == second.split('/')[1]) == same
+        assert all((tmp_path / 'out' / name).is_file() for name in (first, second))
     assert [same for *_, same in pairs] == 2 * [*3 * [True], *3 * [False]]
 
 
@@ -51,7 +50,7 @@ def test_identities_are_split_into_training_and_balanced_pairs(people, tmp_path)
     'change, message',
     [
         (dict(held_out=5), 'has 5 identities; hold out 2 to 4 of them'),
-        (dict(pairs=13), '--pairs 13 is no multiple of 4'),
+        (dict(pairs=13), 'found 13 pairs, expected a multiple of 4'),
         (dict(pairs=40), 'the held-out identities have 12 pairs of one person'),
         (dict(source='nowhere'), 'nowhere is no folder'),
         (dict(dest='.'), 'exists already; name a new folder'),
@@ -60,6 +59,6 @@ def test_identities_are_split_into_training_and_balanced_pairs(people, tmp_path)
 def test_what_cannot_be_split_is_named(people, tmp_path, change, message):
     settings = dict(source=people, dest=tmp_path / 'out', held_out=2, pairs=12) | change
     options = ['--held-out', settings['held_out'], '--pairs', settings['pairs'], '--folds', 2]
-    done = call('split_identities.py', settings['source'], settings['dest'], *options)
-    assert done.returncode == 2 and re.search(re.escape(message), done.stderr), done.stderr
+    done = call(settings['source'], settings['dest'], *options)
+    assert done.returncode == 1 and re.search(re.escape(message), done.stderr), done.stderr
     assert not (tmp_path / 'out').exists()

@@ -1,17 +1,16 @@
 """Splitting the real sample: nothing lost, nothing in both parts, the ground truth cut to what is held out."""
 
 import subprocess
-import sys
 
 import numpy as np
 
 from askd_mmdet.detection.wider_face_dataset import read_annotations
 from askd_mmdet.detection.wider_face_protocol import load_ground_truth
-from tests.toy_run import ROOT
+from tests.toy_run import COMMAND
 
 
 def call(*args):
-    command = [sys.executable, ROOT / 'tools/split_wider_face.py', *map(str, args)]
+    command = [*COMMAND, 'split', 'wider_face', *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
 
@@ -38,7 +37,7 @@ def test_the_parts_make_the_whole(real_wider_face, tmp_path):
         np.testing.assert_array_equal(faces.kept, truth[name].kept)
 
     again = call(*source, tmp_path / 'parts')
-    assert again.returncode == 2 and 'exists already' in again.stderr and 'Traceback' not in again.stderr
+    assert again.returncode == 1 and 'exists already' in again.stderr and 'Traceback' not in again.stderr
 
 
 def test_a_picture_that_comes_twice_is_named(toy_data, tmp_path):
@@ -47,5 +46,5 @@ def test_a_picture_that_comes_twice_is_named(toy_data, tmp_path):
     name = lines.split('\n')[0]
     annotation.write_text(f'{lines.rstrip()}\n{name}\n0\n')
     done = call(toy_data / 'WIDER_val/images', annotation, toy_data / 'eval_tools/ground_truth', tmp_path / 'parts')
-    assert done.returncode == 2 and f'1 pictures more than once: {name}' in done.stderr
+    assert done.returncode == 1 and f'1 pictures more than once: {name}' in done.stderr
     assert not (tmp_path / 'parts').exists()

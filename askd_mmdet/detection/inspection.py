@@ -1,48 +1,22 @@
-"""Say what is missing or damaged in a WIDER FACE download, and how the files should lie."""
+"""What is missing or damaged in a WIDER FACE download."""
 
-import argparse
 import json
-import os
-import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import track_parallel_progress
 
 from askd_mmdet.detection.wider_face_dataset import LAYOUT, read_annotations
 from askd_mmdet.detection.wider_face_protocol import load_ground_truth
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import picture_size, read_picture
+from askd_mmdet.training.progress import track
 
 OFFICIAL_IMAGES = dict(train=12_880, val=3_226)
 SUBSETS = ('face', 'easy', 'medium', 'hard')
-
-
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='The files should lie as\n\n'
-        f'{LAYOUT}\n\n'
-        'from WIDER_train.zip, WIDER_val.zip, wider_face_split.zip and eval_tools.zip, all to be had at\n'
-        'http://shuoyang1213.me/WIDERFACE. The exit status is 0 when all is well, 1 when something is\n'
-        'missing or damaged, and 2 when the command line is wrong.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('data_root', type=Path, help='folder of the download')
-    parser.add_argument(
-        '--split', nargs='+', choices=list(OFFICIAL_IMAGES), default=list(OFFICIAL_IMAGES), help='default: both'
-    )
-    parser.add_argument('--fast', action='store_true', help='read only the header of each picture: misses truncation')
-    parser.add_argument(
-        '--workers', type=int, default=os.cpu_count(), metavar='N', help='processes that read (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--show', type=int, default=5, metavar='N', help='how many of each problem to print (default: 5)'
-    )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write everything that was found to FILE')
-    return parser
 
 
 def check_picture(path: Path, fast: bool) -> tuple[tuple[int, int] | None, str]:
@@ -59,8 +33,9 @@ def check_picture(path: Path, fast: bool) -> tuple[tuple[int, int] | None, str]:
 def check_pictures(folder: Path, images: list, fast: bool, workers: int) -> tuple[dict[str, list[str]], int]:
     """What is wrong with the pictures of an annotation, by kind, and how many faces reach outside theirs."""
     paths = [folder / name for name, _, _ in images]
-    print(f'reading {len(paths)} pictures in {folder}', file=sys.stderr)
-    found = track_parallel_progress(partial(check_picture, fast=fast), paths, workers, chunksize=8, file=sys.stderr)
+    with Pool(max(workers, 1)) as pool:
+        checks = pool.imap(partial(check_picture, fast=fast), paths, chunksize=8)
+        found = list(track(checks, f'reading {folder}', len(paths)))
     problems, outside = defaultdict(list), 0
     for path, (_, boxes, _), (size, complaint) in zip(paths, images, found):
         if size:
@@ -166,25 +141,24 @@ def describe(split: str, report: dict, show: int) -> str:
     return '\n'.join(lines)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = make_parser()
-    args = parser.parse_args(arguments)
-    if not args.data_root.is_dir():
-        parser.error(f'{args.data_root} is not a folder; expected\n{LAYOUT}')
-    if args.workers < 1:
-        parser.error(f'--workers is {args.workers}, expected at least 1')
+def inspect_wider_face(
+    root: Path, splits: Sequence[str], fast: bool, workers: int, show: int, path: Path | None
+) -> tuple[str, bool]:
+    """Look at all there is in a download: a report in words, and whether all is well.
 
-    reports = {split: check_split(args.data_root, split, args.fast, args.workers) for split in args.split}
-    for split, report in reports.items():
-        print(describe(split, report, args.show))
-    if args.json:
-        replace_text(args.json, json.dumps(reports, indent=2))
+    Args:
+        root: The folder of the download.
+        splits: Of 'train' and 'val'.
+        fast: Whether to read only the header of each picture.
+        workers: Processes that read.
+        show: How many of each problem the report names.
+        path: Also write everything that was found to this JSON file.
+    """
+    reports = {split: check_split(root, split, fast, workers) for split in splits}
+    lines = [describe(split, report, show) for split, report in reports.items()]
+    if path:
+        replace_text(path, json.dumps(reports, indent=2))
     problems = {kind for report in reports.values() for kind in report['problems']}
     if 'missing files and folders' in problems:
-        print(f'\nThe files should lie as\n{LAYOUT}')
-    print('\nProblems found: download or unpack again what is named above.' if problems else '\nAll is well.')
-    return bool(problems)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+        lines.append(f'\nThe files should lie as\n{LAYOUT}')
+    return '\n'.join(lines), not problems

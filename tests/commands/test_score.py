@@ -1,16 +1,16 @@
-"""The scoring tool on submissions of known AP, and on what people hand it by mistake."""
+"""`askd score` on submissions of known AP, and on what people hand it by mistake."""
 
 import json
 import re
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from askd_mmdet.detection.submission import LAYOUT
 from askd_mmdet.detection.wider_face_dataset import read_annotations
+from tests.toy_run import COMMAND
 
 
 @pytest.fixture(scope='module')
@@ -32,16 +32,9 @@ def submission(toy_data, tmp_path):
 
 
 @pytest.fixture
-def tool(root, ground_truth, monkeypatch, capsys):
-    """Runs the tool in this process; returns its exit status, output and error output."""
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    from eval_wider_face import main
-
-    def run(*arguments, gt=ground_truth):
-        status = main([*map(str, arguments), '--gt', str(gt)])
-        return status, *capsys.readouterr()
-
-    return run
+def tool(askd, ground_truth):
+    """Runs the command in this process; returns its exit status, output and error output."""
+    return lambda *arguments, gt=ground_truth: askd('score', *arguments, '--gt', gt)
 
 
 def files(submission):
@@ -61,7 +54,7 @@ def test_numbers(toy_data, submission, tool, tmp_path):
     assert table(output) == pytest.approx([100 * ap for ap in expected], abs=0.005)
     assert f'{counts["val_images"]} images, {counts["val_faces"] + 1} detections' in output
     report = json.loads((tmp_path / 'new/ap.json').read_text())
-    assert [report[setting] for setting in ('easy', 'medium', 'hard')] == pytest.approx(expected)
+    assert [report[setting] for setting in ('easy', 'medium', 'hard')] == pytest.approx([100 * ap for ap in expected])
     assert (report['images'], report['detections']) == (counts['val_images'], counts['val_faces'] + 1)
     assert report['missing'] == report['unknown'] == []
 
@@ -83,7 +76,7 @@ def test_unknown_files_are_named(submission, tool, tmp_path):
     for i in range(7):
         shutil.copy(files(submission)[0], submission / f'0--Brick/other_{i}.txt')
     status, output, errors = tool(submission, '--json', tmp_path / 'ap.json')
-    assert status == 2 and output == '' and not (tmp_path / 'ap.json').exists()
+    assert status == 1 and output == '' and not (tmp_path / 'ap.json').exists()
     names = ', '.join(f'0--Brick/other_{i}' for i in range(5))
     assert '7 files of images that' in errors and f'{names}, ...; check' in errors and '--ignore-unknown' in errors
     status, output, errors = tool(submission, '--ignore-unknown', '--json', tmp_path / 'ap.json')
@@ -110,31 +103,22 @@ def test_mistakes_are_one_message_without_traceback(submission, tool, ground_tru
         ((submission, '--json', files(submission)[0] / 'ap.json'), ground_truth, str(files(submission)[0])),
     ):
         status, output, errors = tool(*arguments, gt=gt)
-        assert status == 2 and output == ''
+        assert status == 1 and output == ''
         last = errors[errors.index('error: ') :]
         assert message in last and 'Traceback' not in last
 
 
-def test_usage_errors(root, monkeypatch):
-    monkeypatch.syspath_prepend(str(root / 'tools'))
-    from eval_wider_face import main
-
-    for arguments in ([], ['.']):
-        with pytest.raises(SystemExit, match='2'):
-            main(arguments)
-
-
-def test_the_tool_on_real_ground_truth(root, real_wider_face, tmp_path):
+def test_the_command_on_real_ground_truth(real_wider_face, tmp_path):
     rng = np.random.default_rng(0)
     for name, boxes, _ in read_annotations(real_wider_face / 'sample/wider_face_val_bbx_gt.txt'):
         path = (tmp_path / name).with_suffix('.txt')
         path.parent.mkdir(exist_ok=True)
         rows = [' '.join(map(str, (*box, score))) for box, score in zip(boxes.tolist(), rng.random(len(boxes)))]
         path.write_text('\n'.join([name, str(len(rows)), *rows]))
-    command = [sys.executable, root / 'tools/eval_wider_face.py', tmp_path, '--gt']
+    command = [*COMMAND, 'score', tmp_path, '--gt']
     command.append(real_wider_face / 'sample/ground_truth')
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert table(done.stdout) == [100, 100, 100]
-    # One state of the progress bar, not one for every step.
+    # No terminal: a line now and then, not one for every step.
     assert 'scoring' in done.stderr and len(done.stderr) < 1000
