@@ -117,11 +117,11 @@ def weights_of(checkpoint: dict, source: str | Path = 'the checkpoint') -> dict[
 
 
 def _is_weight(value):
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout == torch.strided
-        and not (value.is_quantized or value.is_meta or value.is_complex())
-    )
+    """Whether a value is a tensor that a network here could have, and that torch can look through for NaN."""
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        return False
+    one_byte_float = value.is_floating_point() and value.element_size() == 1
+    return not (value.is_quantized or value.is_meta or value.is_complex() or one_byte_float)
 
 
 def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:

@@ -269,8 +269,11 @@ def test_what_is_not_finite_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r'a\.npz has embeddings that are no finite numbers'):
             read_faces(tmp_path / 'a.npz')
     model = build()
-    model.backbone.output_layer[3].weight.data[0, 0] = np.nan
-    torch.save(model.state_dict(), tmp_path / 'broken.pth')
-    embedder = FaceEmbedder(config(), tmp_path / 'broken.pth')
+    torch.save(model.state_dict(), tmp_path / 'whole.pth')
+    embedder = FaceEmbedder(config(), tmp_path / 'whole.pth')
+    embedder.model.backbone.output_layer[3].weight.data[0, 0] = np.nan
     with pytest.raises(ValueError, match='embeddings that are not finite: the checkpoint is broken'):
         embedder.embed([np.zeros((SIDE, SIDE, 3), np.uint8)])
+    torch.save(embedder.model.state_dict(), tmp_path / 'broken.pth')
+    with pytest.raises(ValueError, match=r'broken\.pth: 1 weights are not finite'):
+        FaceEmbedder(config(), tmp_path / 'broken.pth')

@@ -186,6 +186,7 @@ def test_damage_anywhere_is_found_or_does_no_harm(tmp_path, new):
         (lambda w: w | {7: torch.ones(1)}, '7, torch.strided torch.float32'),
         (lambda w: w | dict(bias=torch.zeros(3).to_sparse()), "'bias', torch.sparse_coo"),
         (lambda w: w | dict(bias=torch.zeros(3, dtype=torch.complex64)), "'bias', torch.strided torch.complex64"),
+        (lambda w: w | dict(bias=torch.zeros(3).to(torch.float8_e4m3fn)), "'bias', torch.strided torch.float8_e4m3fn"),
         (lambda w: w | dict(weight=w['weight'] / 0), '1 weights are not finite: weight'),
         (
             lambda w: dict(state_dict=w | dict(bias=torch.tensor([0, float('nan'), 0]))),
