@@ -1,7 +1,10 @@
+import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import settings
 from mmengine.registry import DefaultScope
@@ -50,6 +53,46 @@ def toy_faces(tmp_path_factory):
     folder = tmp_path_factory.mktemp('toy') / 'faces'
     counts = dict(train_identities=3, train_pictures=4, validation_identities=4, pairs=20, probes=8, gallery=4)
     make_face_identities(folder, **counts, distractors=5)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def unformatted_configs():
+    """The Runner lays out its config five times for a human reader, which takes longer than a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **style: (text, False))
+        yield
+
+
+def noise(path, generator):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), generator.integers(0, 256, (96, 96, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope='session')
+def coco(tmp_path_factory):
+    """Four pictures with a person each, in COCO's format."""
+    folder = tmp_path_factory.mktemp('coco')
+    generator = np.random.default_rng(0)
+    images, annotations = [], []
+    for i in range(4):
+        noise(folder / f'{i}.png', generator)
+        images.append(dict(id=i, file_name=f'{i}.png', width=96, height=96))
+        box = [10 + 5 * i, 20, 40, 50]
+        annotations.append(dict(id=i + 1, image_id=i, category_id=1, bbox=box, area=2000, iscrowd=0))
+    content = dict(images=images, annotations=annotations, categories=[dict(id=1, name='person')])
+    (folder / 'annotations.json').write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope='session')
+def imagenet(tmp_path_factory):
+    """Two classes of four pictures, in ImageNet's folders."""
+    folder = tmp_path_factory.mktemp('imagenet')
+    generator = np.random.default_rng(0)
+    for split in ('train', 'val'):
+        for i in range(8):
+            noise(folder / split / 'ab'[i % 2] / f'{i}.JPEG', generator)
     return folder
 
 

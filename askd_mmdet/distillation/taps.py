@@ -67,7 +67,10 @@ class Taps:
         return {kind: len(outputs) for kind, outputs in self.outputs.items()}
 
     def start(self, stop_at: dict[str, int] | None = None) -> None:
-        """Forget earlier outputs and collect from now on; see :meth:`recording` for `stop_at`."""
+        """Forget earlier outputs and collect from now on; see :meth:`recording` for `stop_at`.
+
+        Where gradients are on now, an output that is made without them is refused.
+        """
         self.outputs = {kind: [] for kind in self.matched}
         self.fired = {kind: [] for kind in self.matched}
         self._stop_at = stop_at
