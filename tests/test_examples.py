@@ -14,6 +14,7 @@ from mmengine.registry import MODELS, RUNNERS, DefaultScope
 from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.distillation.taps import Taps
 from askd_mmdet.training import read_checkpoint
+from tests.own_model import small_classifier, small_faster_rcnn
 from tests.toy_run import ROOT, distillation
 
 EXAMPLES = ROOT / 'configs/examples'
@@ -46,60 +47,13 @@ def student_of(hr):
 @pytest.fixture(scope='module')
 def options(coco, imagenet):
     """What shrinks the examples: for `merge_from_dict`, or `--cfg-options`."""
+    # The warm-up starts at a thousandth of the rate, and ends long after these two steps.
+    detector = {**small_faster_rcnn(coco), 'param_scheduler.0.start_factor': 1.0, 'train_cfg.val_begin': 2}
     common = {'train_cfg.max_epochs': 1, 'default_hooks.logger.interval': 1}
-    detector = {
-        **common,
-        # An eighth of the width or less, and few proposals.
-        'model.backbone.base_channels': 8,
-        'model.backbone.init_cfg': None,
-        'model.backbone.plugins.0.cfg.reduction': 4,
-        'model.neck.in_channels': [32, 64, 128, 256],
-        'model.neck.out_channels': 16,
-        'model.rpn_head.in_channels': 16,
-        'model.rpn_head.feat_channels': 16,
-        'model.roi_head.bbox_roi_extractor.out_channels': 16,
-        'model.roi_head.bbox_head.in_channels': 16,
-        'model.roi_head.bbox_head.fc_out_channels': 16,
-        'model.roi_head.bbox_head.num_classes': 1,
-        'model.train_cfg.rpn_proposal.nms_pre': 50,
-        'model.train_cfg.rpn_proposal.max_per_img': 20,
-        'model.test_cfg.rpn.nms_pre': 50,
-        'model.test_cfg.rpn.max_per_img': 20,
-        'model.test_cfg.rcnn.score_thr': 0,
-        'train_dataloader.dataset.pipeline.2.scale': (96, 96),
-        'val_dataloader.dataset.pipeline.1.scale': (96, 96),
-        'val_evaluator.ann_file': f'{coco}/annotations.json',
-        # The warm-up starts at a thousandth of the rate, and ends long after these two steps.
-        'param_scheduler.0.start_factor': 1.0,
-        'train_cfg.val_begin': 2,
-    }
-    for split in ('train', 'val'):
-        detector[f'{split}_dataloader.num_workers'] = 0
-        detector[f'{split}_dataloader.persistent_workers'] = False
-        detector[f'{split}_dataloader.dataset.data_root'] = f'{coco}/'
-        detector[f'{split}_dataloader.dataset.ann_file'] = 'annotations.json'
-        detector[f'{split}_dataloader.dataset.data_prefix.img'] = ''
-        detector[f'{split}_dataloader.dataset.metainfo.classes'] = ['person']
-    classifier = {
-        **common,
-        'model.backbone.base_channels': 8,
-        'model.backbone.stem_channels': 8,
-        'model.head.num_classes': 2,
-        'data_preprocessor.num_classes': 2,
-        'train_dataloader.dataset.pipeline.1.scale': 64,
-        'val_dataloader.dataset.pipeline.1.scale': 80,
-        'val_dataloader.dataset.pipeline.2.crop_size': 64,
-        'val_evaluator.topk': (1,),
-    }
-    for split in ('train', 'val'):
-        classifier[f'{split}_dataloader.num_workers'] = 0
-        classifier[f'{split}_dataloader.batch_size'] = 4
-        classifier[f'{split}_dataloader.dataset.data_root'] = str(imagenet)
-        classifier[f'{split}_dataloader.dataset.metainfo.classes'] = ['a', 'b']
     return {
-        FASTER_RCNN: detector,
-        RESNET: {**classifier, 'model.head.in_channels': 64},
-        SERESNET: {**classifier, 'model.head.in_channels': 256},
+        FASTER_RCNN: {**detector, **common},
+        RESNET: {**small_classifier(imagenet, 64), **common},
+        SERESNET: {**small_classifier(imagenet, 256), **common},
     }
 
 
