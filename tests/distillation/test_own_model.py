@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.hub import get_config
 from mmengine.registry import RUNNERS
 
-import askd_mmdet.detection  # noqa: F401
+import askd_mmdet.detection  # noqa: F401, for CBAMResNet
 from askd_mmdet.distillation import DistillationHook
 from tests.own_model import CBAM, TRAIN, detector
 from tests.toy_run import train
