@@ -1,13 +1,132 @@
-"""What the documentation points at exists."""
+"""What the documentation points at exists, and its blocks of code run, literally and in their order."""
 
+import argparse
 import re
+import shlex
 import subprocess
+from importlib import import_module
 
 import pytest
+import torch
+from mmengine.registry import RUNNERS
 
+from askd_mmdet import commands
+from askd_mmdet.distillation import DistillationHook
+from askd_mmdet.training import build_model
+from askd_mmdet.training.config import load_config
+from tests.own_model import small_classifier, small_faster_rcnn, small_retinanet
 from tests.toy_run import ROOT
 
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')])
+# Pages all of whose blocks of Python run; on the others they stand for files that a reader has.
+RUNNING = ['own_model.md']
+
+
+def blocks(page, language):
+    """The blocks of a page in a language, with the lines before them for what the traceback of an error tells."""
+    text = page.read_text()
+    for found in re.finditer(rf'^```{language}\n(.*?)^```$', text, re.MULTILINE | re.DOTALL):
+        yield '\n' * (text[: found.start()].count('\n') + 1) + found[1]
+
+
+def askd_commands(page):
+    """The arguments of every `askd` command in a page's blocks."""
+    for block in blocks(page, 'bash'):
+        for line in block.replace('\\\n', ' ').splitlines():
+            if line.startswith('askd '):
+                yield shlex.split(line, comments=True)[1:]
+
+
+def parsed(arguments):
+    """What the command makes of its arguments; it would end the process where it did not understand them."""
+    name, *rest = arguments
+    parser = argparse.ArgumentParser()
+    import_module(f'askd_mmdet.commands.{name}').add_arguments(parser)
+    return parser.parse_args(rest)
+
+
+def run_python(page, folder):
+    """Run a page's blocks of Python. One that begins with the name of a file is this file, a config, and builds."""
+    names = {}
+    for block in blocks(page, 'python'):
+        if file := re.match(r'\s*# ([\w-]+\.py)$', block, re.MULTILINE):
+            (folder / file[1]).write_text(block.lstrip())
+            build_model(load_config(folder / file[1]))
+        else:
+            exec(compile(block, str(page), 'exec'), names)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_take_their_arguments(page):
+    for arguments in askd_commands(page):
+        args = parsed(arguments)
+        if str(getattr(args, 'config', '')).startswith('askd_mmdet::'):
+            load_config(args.config)
+
+
+@pytest.mark.parametrize('name', RUNNING)
+def test_the_python_of_a_page_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_python(ROOT / 'docs' / name, tmp_path)
+
+
+def test_the_commands_on_your_own_model_train_and_test_it(coco, imagenet, tmp_path, monkeypatch, unformatted_configs):
+    """Literally, but that the teachers' files, from which the students inherit, are narrow and on small pictures."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / 'docs/own_model.md'
+    run_python(page, tmp_path)
+    small = {
+        'my_teacher.py': small_faster_rcnn(coco),
+        'resnet18_teacher.py': small_retinanet(coco),
+        'se_teacher.py': small_classifier(imagenet, 256),
+    }
+    epochs = {}
+    for file, options in small.items():
+        cfg = load_config(file)
+        cfg.merge_from_dict(options)
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+        epochs[file] = cfg.train_cfg.max_epochs
+        cfg.train_cfg.update(max_epochs=1, val_begin=2)
+        cfg.log_level = 'WARNING'
+        cfg.dump(file)
+    seen = []
+    for arguments in askd_commands(page):
+        with pytest.raises(SystemExit) as end:
+            commands.main(arguments)
+        assert not end.value.code, end.value.code
+        command, config, *_ = arguments
+        seen.append((command, config))
+        if command == 'train':  # what a whole training would have left
+            folder = tmp_path / 'work_dirs' / config.removesuffix('.py')
+            last = epochs[config.replace('student', 'teacher')]
+            (folder / 'epoch_1.pth').rename(folder / f'epoch_{last}.pth')
+    assert [config for command, config in seen if command == 'train'] == [
+        file.replace('teacher', role) for file in small for role in ('teacher', 'student')
+    ]
+    assert ('test', 'my_student.py') in seen
+
+
+def test_mosaic_before_the_degradation_makes_pairs_that_the_hook_takes(coco, tmp_path, monkeypatch):
+    """YOLOX, by hand, before and after its hook has closed the mixing."""
+    monkeypatch.chdir(tmp_path)
+    run_python(ROOT / 'docs/own_model.md', tmp_path)
+    cfg = load_config('by_hand.py')
+    cfg.train_dataloader.dataset.dataset.update(
+        data_root=f'{coco}/', ann_file='annotations.json', data_prefix=dict(img=''), metainfo=dict(classes=['person'])
+    )
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.update(work_dir=str(tmp_path), log_level='WARNING')
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    runner = RUNNERS.build(cfg)
+    closing = next(hook for hook in runner.hooks if hasattr(hook, 'skip_type_keys'))
+    DistillationHook._check_data(runner, runner.model)
+    dataset = runner.train_dataloader.dataset
+    for closed in (None, closing.skip_type_keys):
+        dataset._skip_type_keys = closed
+        sample = dataset[0]
+        assert sample['inputs'].shape == sample['hr_inputs'].shape
+        assert not torch.equal(sample['inputs'], sample['hr_inputs'])
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

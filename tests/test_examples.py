@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -16,6 +14,7 @@ from mmengine.registry import MODELS, RUNNERS, DefaultScope
 from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.distillation.taps import Taps
 from askd_mmdet.training import read_checkpoint
+from tests.own_model import small_classifier, small_faster_rcnn
 from tests.toy_run import ROOT, distillation
 
 EXAMPLES = ROOT / 'configs/examples'
@@ -34,12 +33,7 @@ TAPS = {
 CLASSIFIERS = [RESNET, SERESNET]
 
 
-@pytest.fixture(scope='module', autouse=True)
-def unformatted_configs():
-    """The Runner lays out its config five times for a human reader, which takes longer than these runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **style: (text, False))
-        yield
+pytestmark = pytest.mark.usefixtures('unformatted_configs')
 
 
 def base_of(hr):
@@ -50,95 +44,16 @@ def student_of(hr):
     return f'{hr}-4x_{METHODS[hr]}'
 
 
-def picture(path, generator):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), generator.integers(0, 256, (96, 96, 3), dtype=np.uint8))
-
-
-@pytest.fixture(scope='module')
-def coco(tmp_path_factory):
-    """Four pictures with a person each, in COCO's format."""
-    folder = tmp_path_factory.mktemp('coco')
-    generator = np.random.default_rng(0)
-    images, annotations = [], []
-    for i in range(4):
-        picture(folder / f'{i}.png', generator)
-        images.append(dict(id=i, file_name=f'{i}.png', width=96, height=96))
-        box = [10 + 5 * i, 20, 40, 50]
-        annotations.append(dict(id=i + 1, image_id=i, category_id=1, bbox=box, area=2000, iscrowd=0))
-    content = dict(images=images, annotations=annotations, categories=[dict(id=1, name='person')])
-    (folder / 'annotations.json').write_text(json.dumps(content))
-    return folder
-
-
-@pytest.fixture(scope='module')
-def imagenet(tmp_path_factory):
-    """Two classes of four pictures, in ImageNet's folders."""
-    folder = tmp_path_factory.mktemp('imagenet')
-    generator = np.random.default_rng(0)
-    for split in ('train', 'val'):
-        for i in range(8):
-            picture(folder / split / 'ab'[i % 2] / f'{i}.JPEG', generator)
-    return folder
-
-
 @pytest.fixture(scope='module')
 def options(coco, imagenet):
     """What shrinks the examples: for `merge_from_dict`, or `--cfg-options`."""
+    # The warm-up starts at a thousandth of the rate, and ends long after these two steps.
+    detector = {**small_faster_rcnn(coco), 'param_scheduler.0.start_factor': 1.0, 'train_cfg.val_begin': 2}
     common = {'train_cfg.max_epochs': 1, 'default_hooks.logger.interval': 1}
-    detector = {
-        **common,
-        # An eighth of the width or less, and few proposals.
-        'model.backbone.base_channels': 8,
-        'model.backbone.init_cfg': None,
-        'model.backbone.plugins.0.cfg.reduction': 4,
-        'model.neck.in_channels': [32, 64, 128, 256],
-        'model.neck.out_channels': 16,
-        'model.rpn_head.in_channels': 16,
-        'model.rpn_head.feat_channels': 16,
-        'model.roi_head.bbox_roi_extractor.out_channels': 16,
-        'model.roi_head.bbox_head.in_channels': 16,
-        'model.roi_head.bbox_head.fc_out_channels': 16,
-        'model.roi_head.bbox_head.num_classes': 1,
-        'model.train_cfg.rpn_proposal.nms_pre': 50,
-        'model.train_cfg.rpn_proposal.max_per_img': 20,
-        'model.test_cfg.rpn.nms_pre': 50,
-        'model.test_cfg.rpn.max_per_img': 20,
-        'model.test_cfg.rcnn.score_thr': 0,
-        'train_dataloader.dataset.pipeline.2.transforms.0.scale': (96, 96),
-        'val_dataloader.dataset.pipeline.1.transforms.0.scale': (96, 96),
-        'val_evaluator.ann_file': f'{coco}/annotations.json',
-        # The warm-up starts at a thousandth of the rate, and ends long after these two steps.
-        'param_scheduler.0.start_factor': 1.0,
-        'train_cfg.val_begin': 2,
-    }
-    for split in ('train', 'val'):
-        detector[f'{split}_dataloader.num_workers'] = 0
-        detector[f'{split}_dataloader.persistent_workers'] = False
-        detector[f'{split}_dataloader.dataset.data_root'] = f'{coco}/'
-        detector[f'{split}_dataloader.dataset.ann_file'] = 'annotations.json'
-        detector[f'{split}_dataloader.dataset.data_prefix.img'] = ''
-        detector[f'{split}_dataloader.dataset.metainfo.classes'] = ['person']
-    classifier = {
-        **common,
-        'model.backbone.base_channels': 8,
-        'model.backbone.stem_channels': 8,
-        'model.head.num_classes': 2,
-        'data_preprocessor.num_classes': 2,
-        'train_dataloader.dataset.pipeline.1.scale': 64,
-        'val_dataloader.dataset.pipeline.1.scale': 80,
-        'val_dataloader.dataset.pipeline.2.crop_size': 64,
-        'val_evaluator.topk': (1,),
-    }
-    for split in ('train', 'val'):
-        classifier[f'{split}_dataloader.num_workers'] = 0
-        classifier[f'{split}_dataloader.batch_size'] = 4
-        classifier[f'{split}_dataloader.dataset.data_root'] = str(imagenet)
-        classifier[f'{split}_dataloader.dataset.metainfo.classes'] = ['a', 'b']
     return {
-        FASTER_RCNN: detector,
-        RESNET: {**classifier, 'model.head.in_channels': 64},
-        SERESNET: {**classifier, 'model.head.in_channels': 256},
+        FASTER_RCNN: {**detector, **common},
+        RESNET: {**small_classifier(imagenet, 64), **common},
+        SERESNET: {**small_classifier(imagenet, 256), **common},
     }
 
 
@@ -215,14 +130,9 @@ def plain(value):
 
 
 @pytest.mark.parametrize('hr', METHODS)
-def test_the_teacher_is_the_library_s_model_with_a_degradation_in_its_pipelines(hr):
+def test_the_teacher_is_the_library_s_model(hr):
     cfg, library = (plain(dict(c)) for c in (Config.fromfile(EXAMPLES / f'{hr}.py'), get_config(LIBRARY[hr])))
-    for split in ('train', 'val', 'test'):
-        dataset = cfg[f'{split}_dataloader']['dataset']
-        *before, degradation = dataset['pipeline']
-        assert (degradation['type'], degradation['ratio']) == ('LowResolution', 1)
-        dataset['pipeline'] = [*before, *degradation['transforms']]
-    for ours in ('custom_imports', 'runner_type', 'randomness', 'train_pipeline', 'test_pipeline'):
+    for ours in ('custom_imports', 'runner_type', 'randomness'):
         del cfg[ours]
         library.pop(ours, None)
     if hr == FASTER_RCNN:
@@ -233,19 +143,37 @@ def test_the_teacher_is_the_library_s_model_with_a_degradation_in_its_pipelines(
 
 
 @pytest.mark.parametrize('hr', METHODS)
-def test_base_and_student_differ_from_the_teacher_in_ratio_and_distillation_only(hr):
+def test_base_and_student_differ_from_the_teacher_in_their_hooks_only(hr):
     teacher, base, student = (Config.fromfile(EXAMPLES / f'{name}.py') for name in (hr, base_of(hr), student_of(hr)))
-    assert student.train_dataloader.dataset.pipeline[-1].keep_hr
-    student.train_dataloader.dataset.pipeline[-1].keep_hr = False
-    (hook,) = student.pop('custom_hooks')
-    assert student.to_dict() == base.to_dict()
+    degradation, hook = student.pop('custom_hooks')
+    assert base.pop('custom_hooks') == [degradation]
+    assert (degradation.type, degradation.ratio) == ('LowResolutionHook', 4)
+    assert student.to_dict() == base.to_dict() == teacher.to_dict()
     assert hook.teacher == f'askd_mmdet::examples/{hr}.py'
     assert hook.checkpoint == f'work_dirs/{hr}/epoch_{teacher.train_cfg.max_epochs}.pth'
-    for split in ('train', 'val', 'test'):
-        step = base[f'{split}_dataloader'].dataset.pipeline[-1]
-        assert step.ratio == 4
-        step.ratio = 1
-    assert base.to_dict() == teacher.to_dict()
+
+
+@pytest.mark.parametrize('hr', [FASTER_RCNN, RESNET])
+def test_the_hook_does_what_three_pipelines_rewritten_by_hand_do(hr, options, teachers, tmp_path):
+    """Bit for bit, in training, validation and test."""
+    shape = {FASTER_RCNN: dict(train=2, val=1), RESNET: dict(train=2, val=3)}[hr]
+    steps, scores = [], []
+    for by_hand in (False, True):
+        cfg = shrunk(student_of(hr), options[hr], tmp_path / f'{by_hand}', teachers[hr])
+        cfg.train_cfg.val_begin = 1
+        if by_hand:
+            del cfg.custom_hooks[0]
+            for split, start in shape.items():
+                dataset = cfg[f'{split}_dataloader'].dataset
+                inner = [*dataset.pipeline[start:]]
+                step = dict(type='LowResolution', ratio=4, keep_hr=split == 'train', transforms=inner)
+                dataset.pipeline = [*dataset.pipeline[:start], step]
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+        watch = train(cfg)
+        scores.append((watch.runner.val_loop.run(), watch.runner.test()))
+        steps.append((watch.losses, watch.saved))
+    assert steps[0][0] == steps[1][0] and equal(steps[0][1], steps[1][1])
+    assert scores[0] == scores[1] and scores[0][0]
 
 
 def test_weight_0_equals_the_plain_detector_bit_for_bit(options, teachers, tmp_path):
@@ -262,8 +190,8 @@ def test_the_detector_is_distilled_from_the_command_line(options, teachers, tmp_
     """Exactly as the README says, only smaller."""
     teacher = teachers[FASTER_RCNN]
     more = {
-        'custom_hooks.0.teacher': teacher_config(teacher),
-        'custom_hooks.0.checkpoint': teacher / 'epoch_1.pth',
+        'custom_hooks.1.teacher': teacher_config(teacher),
+        'custom_hooks.1.checkpoint': teacher / 'epoch_1.pth',
         'train_cfg.val_begin': 1,
     }
     settings = [f'{key}={str(value).replace(" ", "")}' for key, value in {**options[FASTER_RCNN], **more}.items()]
@@ -292,10 +220,10 @@ def test_the_losses_of_a_classifier_s_config_are_logged_and_learnt_from(classifi
     names = distillation(student.runner.cfg).losses.keys()
     assert len(student.losses) == len(student.totals) == 2
     for step, total in zip(student.losses, student.totals):
-        # The head calls its own loss 'loss', which hides the total in the log.
-        assert step.keys() == {'loss', *names} and min(step.values()) > 0
-        assert total == pytest.approx(sum(step.values()), rel=1e-5)
-    assert student.losses[0]['loss'] == base.losses[0]['loss']
+        # The head calls its own loss 'loss', which is the name of the total.
+        assert step.keys() == {'loss', 'loss_task', *names} and min(step.values()) > 0
+        assert step['loss'] == total == pytest.approx(sum(step.values()) - total, rel=1e-5)
+    assert student.losses[0]['loss_task'] == base.losses[0]['loss']
     assert student.saved.keys() == base.saved.keys() and not equal(student.saved, base.saved)
     assert student.runner.message_hub.get_scalar('val/accuracy/top1').current() >= 0
 
@@ -321,8 +249,8 @@ def test_the_tapped_map_of_an_se_layer_is_the_one_before_its_sigmoid(options, tm
         # A copy: the block adds its shortcut in place.
         layer.register_forward_hook(lambda layer, inputs, output: seen.append((inputs[0], output.clone())))
     taps = Taps(model, dict(channel=distillation(cfg).losses.loss_attention.channel), 'student')
-    taps.start()
     with torch.no_grad():
+        taps.start()
         model(torch.randn(2, 3, 64, 64), mode='tensor')
     maps = taps.stop()['channel']
     assert len(maps) == len(seen) == len(layers) == 16

@@ -2,7 +2,8 @@
 
 import copy
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -36,8 +37,9 @@ class LowResolution(BaseTransform):
             mirror image: the recipe `'authors'` treats left and right differently.
 
     Raises:
-        ValueError: When built, if a setting is out of its range or the last transform is not a
-            packing one; when called, if there is no image yet.
+        ValueError: When built, if a setting is out of its range, the last transform is not a packing
+            one, or one of them loads pictures or mixes several (`Mosaic`, `MixUp`, `CopyPaste`); when
+            called, if there is no image yet.
         RuntimeError: When called, if the transforms treated the two pictures differently.
 
     Example:
@@ -81,6 +83,20 @@ class LowResolution(BaseTransform):
                 f'the pair, so put every later transform into `transforms`, ending with '
                 f'PackDetInputs or PackInputs'
             )
+        for transform in walk(self.pipeline):
+            name = type(transform).__name__
+            # what OpenMMLab's transforms have that take further pictures from the data set or a cache
+            mixes = hasattr(transform, 'get_indexes')
+            if mixes or re.match('Load.*(Image|Picture)', name):
+                raise ValueError(
+                    f'found {name} in LowResolution, which {"mixes" if mixes else "loads"} pictures that nobody '
+                    f'degrades: put it before LowResolution'
+                )
+
+    @property
+    def degrades(self) -> bool:
+        """Whether any picture comes out smaller than it was: ratio 1 is HR."""
+        return self.size is not None or max(self.ratios) > 1
 
     def transform(self, results: dict) -> dict | None:
         """Degrade `results['img']` (H, W) or (H, W, C) and pack; None where a transform skips."""
@@ -158,6 +174,14 @@ class ResizeToHR(BaseTransform):
         results['img'] = enlarge(image, self.size, recipe=recipe)
         results['img_shape'] = results['img'].shape[:2]
         return results
+
+
+def walk(transform) -> Iterator:
+    """A transform, or a list of them, and all that run inside it (as in `Compose` or `RandomChoice`)."""
+    yield transform
+    inner = (getattr(transform, name, None) for name in ('transforms', 'pipeline', 'subroutines'))
+    for part in transform if isinstance(transform, (list, tuple)) else filter(None, inner):
+        yield from walk(part)
 
 
 def _geometry(packed):

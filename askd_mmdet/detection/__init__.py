@@ -5,6 +5,7 @@ from askd_mmdet.openmmlab import load
 
 load('mmdet.datasets')
 
+from askd_mmdet.detection.cbam_resnet import CBAMResNet
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
 from askd_mmdet.detection.photometric_distortion import ClippedPhotoMetricDistortion
@@ -14,6 +15,7 @@ from askd_mmdet.detection.wider_face_metric import WiderFaceMetric
 from askd_mmdet.detection.zero_init_resnet import ZeroInitResNet
 
 __all__ = [
+    'CBAMResNet',
     'ClippedPhotoMetricDistortion',
     'InceptionContext',
     'IoUAwareRetinaHead',

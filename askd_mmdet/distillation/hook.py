@@ -1,5 +1,6 @@
 """The distillation hook: any OpenMMLab model becomes a student, its own code untouched."""
 
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -9,8 +10,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
+from askd_mmdet.degradation.pipelines import degradations, refuse_switches
 from askd_mmdet.distillation.taps import Taps
 from askd_mmdet.distillation.teacher import Teacher
 from askd_mmdet.training.checkpoint import load_weights
@@ -24,18 +26,21 @@ from askd_mmdet.training.settings import check_type
 class DistillationHook(Hook):
     """Adds distillation losses to the losses of a student that trains on LR images.
 
-    The teacher sees ``data_batch['hr_inputs']``, which a `LowResolution(keep_hr=True)` pipeline packs, through its own
-    data preprocessor, frozen, and no further than its last tap. Losses join the student's own losses, so the ordinary
-    train step logs and back-propagates them; AMP, gradient accumulation and DDP need no special case. The
-    teacher is no part of the student, nor of its checkpoint, and draws no random number: with weight 0 a run equals the
-    plain one bit for bit.
+    The teacher sees ``data_batch['hr_inputs']``, which `LowResolutionHook` or a `LowResolution(keep_hr=True)` in the
+    pipeline packs, through its own data preprocessor, frozen, and no further than its last tap. Losses join the
+    student's own losses, so the ordinary train step logs and back-propagates them; AMP, gradient accumulation and DDP
+    need no special case. The teacher is no part of the student, nor of its checkpoint, and draws no random number: with
+    weight 0 a run equals the plain one bit for bit.
+
+    In the log `loss` is the total. Where the student's own loss has this name, as in MMPretrain's heads, it is logged
+    as `loss_task`.
 
     Args:
         teacher: The teacher's config: `askd_mmdet::...`, a file (relative to the config that names it, or to the
             working directory), or a dict with its `model` (and `data_preprocessor`, `default_scope`).
         checkpoint: The teacher's weights; every key and shape must fit.
         losses: A :class:`DistillationLoss` config for each name under which it is logged. A name contains 'loss',
-            since MMEngine back-propagates no other.
+            since MMEngine back-propagates no other, and more, since `loss` is the total.
         dtype: What the teacher's convolutions compute in: 'float32', 'bfloat16' or 'float16' (by autocast, also where
             the student has none). Two bytes are faster where the processor has instructions for them, and less exact.
             The losses are computed in float32 in any case.
@@ -43,8 +48,9 @@ class DistillationHook(Hook):
     Raises:
         FileNotFoundError: Before training, when there is no such teacher config, or its weights are missing.
         ValueError: For a setting of another type, a teacher without `model`, weights that do not fit it, an unknown
-            dtype, a name without 'loss' or taken by the student, taps that match nothing or not equally often, a
-            student with batch augmentations, or a batch without HR images.
+            dtype, a name without 'loss' or taken by the student, taps that match nothing, not equally often, where the
+            teacher does not get, or with outputs that the loss cannot compare, a student with batch augmentations, a
+            hook that changes the training pipeline in later epochs, or a batch without HR images.
 
     Example:
         >>> hook = DistillationHook(
@@ -54,10 +60,14 @@ class DistillationHook(Hook):
         ... )
     """
 
+    takes_hr_images = True  # LowResolutionHook asks
+
     def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict], dtype: str = 'float32'):
         check_type('DistillationHook', 'losses', losses, dict)
         if bad := [name for name in losses if 'loss' not in str(name)]:
             raise ValueError(f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}")
+        if 'loss' in losses:
+            raise ValueError("a distillation loss cannot be called 'loss', as the total is; call it 'loss_attention'")
         if dtype not in ('float32', 'bfloat16', 'float16'):
             raise ValueError(f"DistillationHook: dtype must be 'float32', 'bfloat16' or 'float16', got {dtype!r}")
         self.dtype = getattr(torch, dtype)
@@ -74,11 +84,7 @@ class DistillationHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Build the teacher and tap both networks. Later than the student's initialisation, so as not to disturb it."""
         student = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if getattr(student.data_preprocessor, 'batch_augments', None):
-            raise ValueError(
-                'the student has batch augmentations (data_preprocessor.batch_augments), which would change the LR '
-                'images only and break the HR-LR pairs; remove them, or augment in the pipeline'
-            )
+        self._check_data(runner, student)
         patterns = {f'{name}.{kind}': tap for name, loss in self.losses.items() for kind, tap in loss.taps.items()}
         self.student_taps = Taps(student, patterns, 'student')
         self.counts = None
@@ -91,6 +97,25 @@ class DistillationHook(Hook):
             )
         student.register_forward_pre_hook(self._before_forward, with_kwargs=True)
         student.register_forward_hook(self._after_forward, with_kwargs=True)
+
+    @staticmethod
+    def _check_data(runner: Runner, student: nn.Module) -> None:
+        """Refuse what would break the pairs, now or later, and warn where the student is judged on HR images."""
+        later = [hook.schedule.values() for hook in runner.hooks if type(hook).__name__ == 'SwitchRecipeHook']
+        augments = [recipe.get('batch_augments') for recipe in chain(*later)]
+        if any([getattr(student.data_preprocessor, 'batch_augments', None), *augments]):
+            raise ValueError(
+                'the student has batch augmentations (data_preprocessor.batch_augments, or a SwitchRecipeHook that '
+                'brings them), which would change the LR images only and break the HR-LR pairs; remove them, or '
+                'augment in the pipeline'
+            )
+        refuse_switches(runner, keep_hr=True)
+        if runner.val_loop and not any(step.degrades for step in degradations(runner.val_dataloader.dataset)):
+            runner.logger.warning(
+                'The student is trained on LR pictures and validated on pictures as they are: its validation pipeline '
+                'degrades nothing. Unless they are LR by themselves, add dict(type="LowResolutionHook", ratio=...) to '
+                'custom_hooks, which degrades training, validation and test, or LowResolution to the pipeline.'
+            )
 
     def _build_teacher(self, student_config: str | None) -> nn.Module:
         named = not isinstance(self.teacher_cfg, dict)
@@ -111,7 +136,8 @@ class DistillationHook(Hook):
         if 'hr_inputs' not in data_batch:
             raise ValueError(
                 f"the training batch has no HR images: its keys are {sorted(data_batch)}, expected also 'hr_inputs'; "
-                'the train pipeline needs LowResolution(keep_hr=True, ...)'
+                'add dict(type="LowResolutionHook", ratio=...) to custom_hooks, or LowResolution(keep_hr=True, ...) to '
+                'the train pipeline'
             )
         self.hr_inputs = data_batch.pop('hr_inputs')
 
@@ -130,11 +156,27 @@ class DistillationHook(Hook):
             self.wanted = self.teacher.see(self.hr_inputs, counts)
             self.counts = counts
         with torch.autocast(get_device(), enabled=False):
-            distilled = {}
-            for name, loss in self.losses.items():
-                ours, theirs = ({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, self.wanted))
-                loss.watch(theirs, kwargs.get('data_samples'))
-                distilled[name] = loss(ours, theirs)
+            distilled = {name: self._compare(name, seen, kwargs.get('data_samples')) for name in self.losses}
+        if 'loss' in losses:  # the name of the total, which BaseModel.parse_losses would overwrite with it
+            losses = {'loss_task' if name == 'loss' else name: value for name, value in losses.items()}
         if taken := distilled.keys() & losses.keys():
             raise ValueError(f'the student already has losses named {sorted(taken)}; rename the distillation losses')
         return {**losses, **distilled}
+
+    def _compare(self, name: str, seen: dict[str, list[Tensor]], data_samples: list | None) -> Tensor:
+        loss = self.losses[name]
+        student, teacher = ({kind: taps[f'{name}.{kind}'] for kind in loss.taps} for taps in (seen, self.wanted))
+        loss.watch(teacher, data_samples)
+        try:
+            return loss(student, teacher)
+        except (RuntimeError, ValueError) as error:
+            for kind, pattern in loss.taps.items():
+                modules = self.student_taps.fired[f'{name}.{kind}']
+                for module, s, t in zip(modules, student[kind], teacher[kind]):
+                    if s.shape != t.shape:
+                        raise ValueError(
+                            f'{name} cannot compare what the tap {kind}={pattern!r} sees: {module} puts out '
+                            f'{tuple(s.shape)} in the student and {tuple(t.shape)} in the teacher; both networks must '
+                            'be of one size there and see images of one size'
+                        ) from error
+            raise

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from fnmatch import filter as match
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 
@@ -22,8 +23,12 @@ class Taps:
         owner: 'student' or 'teacher', for messages.
 
     Raises:
-        ValueError: When a pattern matches no module, or a tapped module of the student lies under activation
-            checkpointing (`with_cp`), where it would run without a gradient first and then once more.
+        ValueError: When a pattern matches no module; while the model runs, when a tapped module lies inside one under
+            activation checkpointing (`with_cp`), where it runs without a gradient first and then once more.
+
+    Attributes:
+        matched: How many modules each pattern matches.
+        fired: The names of the modules whose outputs :meth:`stop` handed out, in the same order.
     """
 
     def __init__(self, model: nn.Module, patterns: dict[str, str], owner: str):
@@ -31,9 +36,6 @@ class Taps:
         self.matched = {}
         self.outputs = None
         modules = dict(model.named_modules())
-        checkpointed = [
-            f'{name}.' for name, module in modules.items() if getattr(module, 'with_cp', False) and owner == 'student'
-        ]
         for kind, pattern in patterns.items():
             names = match(modules, pattern)
             if not names:
@@ -44,17 +46,19 @@ class Taps:
                 )
             self.matched[kind] = len(names)
             for name in names:
-                if any(name.startswith(parent) for parent in checkpointed):
-                    raise ValueError(
-                        f'the {owner} recomputes {name!r} in the backward pass (with_cp=True), so that a tap sees it '
-                        'twice and without a gradient; set with_cp=False'
-                    )
-                modules[name].register_forward_hook(partial(self._collect, kind))
+                modules[name].register_forward_hook(partial(self._collect, kind, name))
 
-    def _collect(self, kind: str, module: nn.Module, inputs: tuple, output) -> None:
+    def _collect(self, kind: str, name: str, module: nn.Module, inputs: tuple, output) -> None:
         if self.outputs is None:
             return
-        self.outputs[kind].extend([output] if isinstance(output, Tensor) else output)
+        if self._graded and not torch.is_grad_enabled():
+            raise ValueError(
+                f'the {self.owner} recomputes {name!r} in the backward pass (activation checkpointing, with_cp=True), '
+                'so that a tap sees it without a gradient; set with_cp=False, or tap the block around it'
+            )
+        outputs = [output] if isinstance(output, Tensor) else output
+        self.outputs[kind].extend(outputs)
+        self.fired[kind].extend([name] * len(outputs))
         if self.counts() == self._stop_at:
             raise _AllTapped
 
@@ -63,9 +67,14 @@ class Taps:
         return {kind: len(outputs) for kind, outputs in self.outputs.items()}
 
     def start(self, stop_at: dict[str, int] | None = None) -> None:
-        """Forget earlier outputs and collect from now on; see :meth:`recording` for `stop_at`."""
+        """Forget earlier outputs and collect from now on; see :meth:`recording` for `stop_at`.
+
+        Where gradients are on now, an output that is made without them is refused.
+        """
         self.outputs = {kind: [] for kind in self.matched}
+        self.fired = {kind: [] for kind in self.matched}
         self._stop_at = stop_at
+        self._graded = torch.is_grad_enabled()
 
     def stop(self) -> dict[str, list[Tensor]]:
         """Collect no longer, and hand out what there is."""

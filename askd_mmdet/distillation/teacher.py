@@ -45,7 +45,7 @@ class Teacher:
             counts: How many outputs of each kind to wait for; the network runs no further.
 
         Raises:
-            ValueError: When the network ends with other numbers of outputs.
+            ValueError: When the network ends with other numbers of outputs, or needs more than pictures.
         """
         if self._built:
             with torch.autocast(next(self.model.parameters()).device.type, enabled=False):
@@ -73,6 +73,14 @@ def _fold(model):
 
 
 def _run(model, taps, hr_inputs, counts):
-    with torch.no_grad(), taps.recording(stop_at=counts):
-        model(model.data_preprocessor(dict(inputs=hr_inputs), False)['inputs'], mode='tensor')
+    try:
+        with torch.no_grad(), taps.recording(stop_at=counts):
+            model(model.data_preprocessor(dict(inputs=hr_inputs), False)['inputs'], mode='tensor')
+    except (AssertionError, AttributeError, TypeError) as error:
+        missing = [kind for kind, count in taps.counts().items() if count < counts[kind]]
+        raise ValueError(
+            f'the teacher does not get as far as its taps {missing} (it ends with {type(error).__name__}: {error}): it '
+            'sees pictures alone, without the boxes or proposals that the heads of two-stage detectors (RPN, RoI) '
+            'need; tap the backbone or the neck'
+        ) from error
     return taps.stop()

@@ -1,7 +1,7 @@
 # A-SKD student. By default the loss compares whatever is called channel_attention and spatial_attention.
 _base_ = './faster-rcnn_r50-cbam_coco-4x.py'
-_base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
+    *_base_.custom_hooks,
     dict(
         type='DistillationHook',
         teacher='askd_mmdet::examples/faster-rcnn_r50-cbam_coco.py',

@@ -1,7 +1,7 @@
 # F-SKD+KD student: the features of the four stages, and the class probabilities.
 _base_ = './resnet18_imagenet-4x.py'
-_base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
+    *_base_.custom_hooks,
     dict(
         type='DistillationHook',
         teacher='askd_mmdet::examples/resnet18_imagenet.py',

@@ -1,5 +1,4 @@
-# LR base: the same network on LR pictures, without distillation.
+# LR base: the same network on LR pictures, without distillation. The ratio is that of the 224x224 the network sees, so
+# the degradation comes after the crop.
 _base_ = './seresnet50_imagenet.py'
-_base_.train_dataloader.dataset.pipeline[-1].ratio = 4
-_base_.val_dataloader.dataset.pipeline[-1].ratio = 4
-_base_.test_dataloader.dataset.pipeline[-1].ratio = 4
+custom_hooks = [dict(type='LowResolutionHook', ratio=4, after=['RandomResizedCrop', 'CenterCrop'])]

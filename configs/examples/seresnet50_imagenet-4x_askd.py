@@ -1,8 +1,8 @@
 # A-SKD student on the attention that the model has of its own. An SE layer has no spatial map, and its conv2 is a
 # convolution with its sigmoid: the convolution inside puts out the raw map.
 _base_ = './seresnet50_imagenet-4x.py'
-_base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
+    *_base_.custom_hooks,
     dict(
         type='DistillationHook',
         teacher='askd_mmdet::examples/seresnet50_imagenet.py',

@@ -63,8 +63,9 @@ def test_every_method_trains_with_the_losses_of_its_real_config(toy_pictures, te
     _, steps = train(toy_config(toy_pictures, tmp_path, 4, method, teacher))
     assert len(steps) == 3
     for step in steps:
-        # mmpretrain's heads name the cross entropy 'loss', which hides the sum under the same name.
-        assert set(step) == {'loss', *METHODS[method]}
+        # mmpretrain's heads name the cross entropy 'loss', which is the name of the sum.
+        assert set(step) == {'loss', 'loss_task', *METHODS[method]}
+        assert step['loss'] == pytest.approx(sum(step.values()) - step['loss'], rel=1e-5)
         assert all(0 < value < 1000 for value in step.values())
     saved = read_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']
     assert saved.keys() == read_checkpoint(teacher)['state_dict'].keys()

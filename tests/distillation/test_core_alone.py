@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.registry import TRANSFORMS
 from torch import nn
@@ -120,6 +121,47 @@ def test_a_student_sees_lr_its_teacher_hr_and_an_interrupted_run_resumes_bit_for
     runner(tmp_path / 'weight 0', 4, 2, distil(teacher, 0.0)).train()
     assert equal(weights(tmp_path / 'weight 0', 2), weights(tmp_path / 'base', 2))
     assert not equal(weights(tmp_path / 'whole', 2), weights(tmp_path / 'base', 2))
+
+
+class Seen(Hook):
+    """Keeps the inputs of every batch, and takes HR images as a DistillationHook does."""
+
+    takes_hr_images = True
+
+    def __init__(self):
+        self.batches = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.batches.append((data_batch['inputs'], data_batch.pop('hr_inputs')))
+
+
+@pytest.mark.parametrize('train_cfg', [dict(by_epoch=True, max_epochs=1), dict(by_epoch=False, max_iters=2)])
+def test_the_hook_degrades_where_workers_load_in_loops_of_both_kinds(tmp_path, train_cfg):
+    """By iterations, MMEngine 0.10.7 starts the workers with their copy of the data before any hook is called."""
+    hooks = [dict(type='LowResolutionHook', ratio=4), seen := Seen()]
+    loader = dict(
+        batch_size=4,
+        num_workers=1,
+        dataset=dict(type=Pictures, pipeline=[dict(type='FlipSides'), dict(type='PackPicture')]),
+        sampler=dict(type='DefaultSampler', shuffle=True),
+    )
+    SafeRunner(
+        model=dict(type=Network),
+        work_dir=str(tmp_path),
+        train_dataloader=loader,
+        train_cfg=train_cfg,
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        custom_hooks=hooks,
+        default_scope='mmengine',
+        experiment_name=f'{tmp_path.name}',
+        log_level='WARNING',
+    ).train()
+    pairs = [pair for lr, hr in seen.batches for pair in zip(lr, hr, strict=True)]
+    assert len(pairs) == 8
+    for low, high in pairs:
+        # The picture is degraded before it is mirrored; so would be its mirror image, up to rounding.
+        degraded = low_resolution(high.permute(1, 2, 0).byte().numpy(), 4).astype(float)
+        assert abs(low.permute(1, 2, 0).numpy() - degraded).max() <= 1
 
 
 def test_the_core_imports_no_task_library(root):

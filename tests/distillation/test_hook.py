@@ -275,7 +275,7 @@ def test_batch_augmentations_are_refused(toy_data, teacher, tmp_path):
 
 
 def test_a_missing_teacher_is_named(toy_data, tmp_path):
-    expect(toy_config(ASKD, toy_data, tmp_path, 'nowhere.pth'), FileNotFoundError, r'no checkpoint at nowhere\.pth')
+    expect(toy_config(ASKD, toy_data, tmp_path, 'nowhere.pth'), FileNotFoundError, r'no weights at nowhere\.pth')
 
 
 def test_a_teacher_of_another_architecture_is_refused(toy_data, teacher, tmp_path):

@@ -150,7 +150,7 @@ def warnings(class_pairs, work_dir, order=slice(None)):
     torch.save(teacher.state_dict(), work_dir / 'teacher.pth')
     loss = LOSSES['loss_logit']
     hook = DistillationHook(
-        dict(default_scope='mmpretrain', model=model), str(work_dir / 'teacher.pth'), dict(loss=loss)
+        dict(default_scope='mmpretrain', model=model), str(work_dir / 'teacher.pth'), dict(loss_logit=loss)
     )
     Runner(
         model=student,

@@ -64,9 +64,22 @@ def test_taps_that_fire_unequally_often_are_refused(expected):
         model(torch.randn(1, 3, 12, 12))
 
 
-def test_activation_checkpointing_is_refused():
-    plugins = [dict(cfg=dict(type='CBAM'), position='after_conv2')]
+@pytest.mark.parametrize('depth', [18, 50])
+def test_what_activation_checkpointing_recomputes_is_refused_and_nothing_else(depth):
+    """The truth is torch's: what runs while gradients are off runs again in the backward pass."""
     resnet = pytest.importorskip('mmdet.models').ResNet
-    model = nn.Sequential(resnet(50, base_channels=8, with_cp=True, plugins=plugins))
-    with pytest.raises(ValueError, match='with_cp=False'):
-        Taps(model, PATTERNS, 'student')
+    model = nn.ModuleDict(dict(backbone=resnet(depth, base_channels=8, with_cp=True)))
+    without, images = set(), torch.randn(2, 3, 64, 64)
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda *_, name=name: None if torch.is_grad_enabled() else without.add(name))
+    model.backbone(images)
+    assert 'backbone.layer1.0.conv2' in without and not {'backbone.layer1', 'backbone.layer1.0', 'backbone'} & without
+    for name in ('backbone.conv1', 'backbone.layer1', 'backbone.layer1.0', 'backbone.layer1.0.conv2'):
+        taps = Taps(model, dict(x=name), 'student')
+        taps.start()
+        if name in without:
+            with pytest.raises(ValueError, match=f'recomputes {name!r} in the backward pass.*with_cp=False'):
+                model.backbone(images)
+        else:
+            model.backbone(images)
+        assert bool(taps.stop()['x']) == (name not in without)
