@@ -319,9 +319,7 @@ def ground_truth_folder(tmp_path):
     common = dict(
         event_list=cells(['0--Parade', '1--Riot']),
         file_list=cells([cells(['a', 'b.jp']), cells(['c'])]),
-        face_bbx_list=cells(
-            [cells([BOXES, np.zeros((0, 0))]), cells([np.array([[0, 0, 0, 0]])])]
-        ),
+        face_bbx_list=cells([cells([BOXES, np.zeros((0, 0))]), cells([np.array([[0, 0, 0, 0]])])]),
     )
     savemat(tmp_path / 'wider_face_val.mat', common)
     for setting, indices in zip(SETTINGS, ([[2]], np.zeros((0, 0)), [[1], [2]])):
@@ -371,7 +369,11 @@ def test_missing_ground_truth_is_named(ground_truth_folder):
             dict(gt_list=cells([cells([[[1]], [[]]])]), event_list=None, file_list=None),
             'wider_easy_val.mat lists 2 images .* 3',
         ),
-        ('easy', dict(gt_list=cells([cells([[[1]], [[]]])])), r'wider_easy_val.mat is no .* \(2 events in .* 2 of 1 in gt'),
+        (
+            'easy',
+            dict(gt_list=cells([cells([[[1]], [[]]])])),
+            r'wider_easy_val.mat is no .* \(2 events in .* 2 of 1 in gt',
+        ),
         ('face', dict(face_bbx_list=cells([cells([BOXES, BOXES])])), r'wider_face_val.mat .* 2 of 1 in face_bbx_list'),
         ('face', dict(face_bbx_list=cells([cells([BOXES]), cells([BOXES, BOXES])])), 'other numbers of images in an'),
         ('face', dict(event_list=cells(['0--Parade'])), '1 events in event_list'),
@@ -381,7 +383,11 @@ def test_missing_ground_truth_is_named(ground_truth_folder):
         ('face', dict(file_list=cells([cells(['a', '._a']), cells(['c'])])), 'no event/name'),
         ('face', dict(file_list=cells([cells(['a', 'a']), cells(['c'])])), 'has 0--Parade/a 2 times'),
         *(
-            ('face', dict(face_bbx_list=cells([cells([BOXES, boxes]), cells([BOXES])])), 'as the boxes of 0--Parade/b.jp')
+            (
+                'face',
+                dict(face_bbx_list=cells([cells([BOXES, boxes]), cells([BOXES])])),
+                'as the boxes of 0--Parade/b.jp',
+            )
             for boxes in (
                 BOXES.T,
                 BOXES[:, :2],
@@ -406,7 +412,11 @@ def test_missing_ground_truth_is_named(ground_truth_folder):
             r'wider_medium_val.mat: 0--Parade/a keeps faces \[\[0\]\]',
         ),
         *(
-            ('hard', dict(gt_list=cells([cells([indices, np.zeros((0, 1))]), cells([[[]]])])), f'0--Parade/a keeps {found}')
+            (
+                'hard',
+                dict(gt_list=cells([cells([indices, np.zeros((0, 1))]), cells([[[]]])])),
+                f'0--Parade/a keeps {found}',
+            )
             for indices, found in (
                 (np.array([[1.5]]), 'faces'),
                 (np.array([[np.nan]]), 'faces'),

@@ -151,11 +151,13 @@ def test_ground_truth_that_does_not_fit_is_named(download, check):
     assert status == 1
     folder = download / GROUND_TRUTH
     event = renamed.split('/')[0]
-    assert sorted(report['val']['problems'][MISFIT]) == sorted([
-        f'{folder}: {event}/another: faces: {count_in(download, 0)}, in the annotation: no such image',
-        f'{folder}: {renamed}: faces: no such image, in the annotation: {count_in(download, 0)}',
-        f'{folder}: {other}: faces: {faces + 1}, in the annotation: {faces}',
-    ])
+    assert sorted(report['val']['problems'][MISFIT]) == sorted(
+        [
+            f'{folder}: {event}/another: faces: {count_in(download, 0)}, in the annotation: no such image',
+            f'{folder}: {renamed}: faces: no such image, in the annotation: {count_in(download, 0)}',
+            f'{folder}: {other}: faces: {faces + 1}, in the annotation: {faces}',
+        ]
+    )
 
 
 def count_in(download, index):
