@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.utils import track_parallel_progress
-from scipy.io import loadmat
 
 from askd_mmdet.detection.wider_face_dataset import LAYOUT, read_annotations
+from askd_mmdet.detection.wider_face_protocol import load_ground_truth
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import picture_size, read_picture
 
@@ -67,37 +67,45 @@ def check_pictures(folder: Path, images: list, fast: bool, workers: int) -> tupl
             outside += int(((boxes[:, :2] < 0) | (boxes[:, :2] + boxes[:, 2:] > size)).any(1).sum())
         else:
             kind, _, reason = complaint.partition(': ')
+            if kind == 'missing':
+                reason = ', '.join(f'there is {other.name}' for other in spelled_otherwise(path))
             problems[f'{kind} pictures'].append(f'{path}{reason and ": " + reason}')
     return problems, outside
 
 
-def compare_ground_truth(paths: list[Path], images: list) -> list[str]:
-    """Where the protocol's .mat files (all faces, then the subsets) do not fit the images of the annotation."""
-    expected = {name: count_faces(boxes) for name, boxes, _ in images}
+def spelled_otherwise(path: Path) -> list[Path]:
+    """The files beside a missing one whose names differ in upper and lower case, or in their ending."""
+    return sorted(other for other in path.parent.glob('*') if other.stem.lower() == path.stem.lower())
+
+
+def compare_ground_truth(folder: Path, images: list) -> list[str]:
+    """Where the protocol's .mat files are damaged or do not fit the images of the annotation."""
+    try:
+        truth = load_ground_truth(folder)
+    except (OSError, ValueError) as error:
+        return [str(error)]
+    found = {name: count_faces(faces.boxes) for name, faces in truth.items()}
+    # The ground truth knows no endings of files.
+    files = {without_ending(name): name for name, _, _ in images}
+    expected = {without_ending(name): count_faces(boxes) for name, boxes, _ in images}
     differences = []
-    for path in paths:
-        try:
-            truth = loadmat(path)
-            if path != paths[0]:
-                # A subset says for every image which of the faces count.
-                count = sum(map(len, truth['gt_list'][:, 0]))
-                if count != len(images):
-                    differences.append(f'{path}: {count} images, in the annotation: {len(images)}')
-                continue
-            cells = zip(*(truth[key][:, 0] for key in ('event_list', 'file_list', 'face_bbx_list')))
-            found = {
-                f'{event.item()}/{name.item()}.jpg': count_faces(boxes)
-                for event, names, faces in cells
-                for name, boxes in zip(names[:, 0], faces[:, 0])
-            }
-        except Exception as error:  # of loadmat for a damaged file, or of another structure
-            differences.append(f'{path}: unreadable: {error!r}')
-            continue
-        for name in sorted(found.keys() | expected.keys()):
-            here, there = found.get(name, 'no such image'), expected.get(name, 'no such image')
-            if here != there:
-                differences.append(f'{path}: {name}: faces: {here}, in the annotation: {there}')
+    for name in sorted(found.keys() | expected.keys()):
+        here, there = found.get(name, 'no such image'), expected.get(name, 'no such image')
+        if here != there:
+            differences.append(f'{folder}: {files.get(name, name)}: faces: {here}, in the annotation: {there}')
     return differences
+
+
+def without_ending(name: str) -> str:
+    return str(Path(name).with_suffix(''))
+
+
+def doubled_images(images: list) -> list[str]:
+    """The images of an annotation that the evaluation cannot tell apart, as they differ in their endings at most."""
+    names = defaultdict(list)
+    for name, _, _ in images:
+        names[without_ending(name)].append(name)
+    return [', '.join(doubled) for doubled in names.values() if len(doubled) > 1]
 
 
 def count_faces(boxes: np.ndarray) -> int:
@@ -132,13 +140,15 @@ def check_split(root: Path, split: str, fast: bool, workers: int) -> dict:
         report['notes'].append(f'{len(images)} images; the official download has {OFFICIAL_IMAGES[split]}')
     if without_size := int((boxes[:, 2:] <= 0).any(1).sum()):
         report['notes'].append(f'{without_size} faces without width or height, which the data set leaves out')
+    if doubled := doubled_images(images):
+        problems['images that come more than once in the annotation'] = doubled
     if folder.exists():
         found, outside = check_pictures(folder, images, fast, workers)
         problems.update(found)
         if outside:
             report['notes'].append(f'{outside} faces that reach outside their pictures')
-    if all(path.exists() for path in ground_truth):
-        differences = compare_ground_truth(ground_truth, images)
+    if ground_truth and all(path.exists() for path in ground_truth):
+        differences = compare_ground_truth(ground_truth[0].parent, images)
         if differences:
             problems['ground truth that does not fit the annotation'] = differences
     return report

@@ -46,7 +46,7 @@ def first_names(names: list[str]) -> str:
 
 
 def evaluate(submission: Path, ground_truth: Path, ignore_unknown: bool) -> dict:
-    """AP of a submission in [0, 1], a hint or None, and what was scored; the arguments are those of the command line."""
+    """AP of a submission in [0, 1], a hint or None, and what was scored; the arguments are the command line's."""
     score = WiderFaceScore(load_ground_truth(ground_truth))
     files = dict(iterate_submission(submission))
     unknown = [name for name in files if name not in score.ground_truth]

@@ -7,7 +7,7 @@ held out; the ground truth of the evaluation is cut to those.
 import argparse
 import shutil
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,10 @@ def split(images: Path, annotation: Path, ground_truth: Path, out: Path, every: 
             f'{ground_truth} does not have {len(unknown)} pictures of {annotation}: {", ".join(unknown[:5])}; '
             'take both from one split'
         )
+
+    doubled = [path for path, count in Counter(path for path, *_ in pictures).items() if count > 1]
+    if doubled:
+        raise ValueError(f'{annotation} has {len(doubled)} pictures more than once: {", ".join(doubled[:5])}')
 
     def counts(event, name, boxes):
         return dict(zip(SETTINGS, truth[f'{event}/{Path(name).stem}'].kept.T))

@@ -106,6 +106,19 @@ def test_black_pictures_have_a_least_size(root, tmp_path):
     assert found == [(3, 64, 64), (3, 504, 64)]
 
 
+def test_black_pictures_have_a_greatest_size(root, tmp_path):
+    """All of the picture that a face of 60,000 pixels needs would take 10 GiB."""
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    (tmp_path / 'wider_face_split/wider_face_train_bbx_gt.txt').write_text(
+        'x/a.jpg\n2\n1 2 60000 60000 0 0 0 0 0 0\n5 6 7 8 0 0 0 0 0 0\n'
+    )
+    sample = DATASETS.build(config(tmp_path, test_mode=True))[0]
+    assert sample['inputs'].shape == (3, 4096, 4096)
+    # The faces count as missed all the same.
+    assert sample['data_samples'].gt_instances.bboxes.tensor.tolist() == [[1, 2, 60001, 60002], [5, 6, 12, 14]]
+    assert sample['data_samples'].unreadable
+
+
 def test_training_gives_up_and_names_the_pictures(root, tmp_path):
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     (tmp_path / 'wider_face_split/wider_face_train_bbx_gt.txt').write_text(

@@ -1,5 +1,7 @@
 """The annotation against hand-written files and the official .mat; the data set by way of MMDetection's pipeline."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from askd_mmdet.detection.wider_face_dataset import LAYOUT, WiderFaceTxtDataset, read_annotations
+from tests.detection.mutations import mutations
 
 ANNOTATION = """\
 0--Parade/a.jpg
@@ -95,7 +98,8 @@ def test_agrees_with_the_ground_truth(real_wider_face):
         np.testing.assert_array_equal(found_attributes, np.hstack([labels[name] for labels in attributes]))
 
 
-rows = st.lists(st.tuples(*[st.integers(-3, 9999)] * 10), max_size=4)
+faces = st.tuples(*[st.integers(-3, 9999)] * 7, st.integers(0, 1), *[st.integers(-3, 9999)] * 2)
+rows = st.lists(faces, max_size=4)
 
 
 @given(st.lists(rows, min_size=1, max_size=5))
@@ -125,8 +129,26 @@ def test_reads_what_was_written(tmp_path_factory, images):
         ('a/x.jpg\n1\n1 2 3 4 0 0 0 0 0 0\n1 2 3 4 0 0 0 0 0 0', 4, 'expected the name .* count before is wrong'),
         ('a/x.jpg\n0\n0 0 0 0 0 0 0 0 0 0\nx.jpg', 4, "'x.jpg', expected the name"),
         ('a/x.jpg\n0\n1 2 3 4 0 0 0 0 0 0', 3, 'expected ten zeros'),
-        ('a/x.jpg\n0\nb/x.jpg\n1', 3, "'b/x.jpg', expected ten zeros"),
-        ('a/x.jpg\n0', 3, 'the end of the file, expected ten zeros'),
+        ('a/x.jpg\n0\nb/x.jpg\n1', 5, 'the end of the file, expected x y width .* of b/x.jpg'),
+        ('a/x.jpg\n0\n\nb/x.jpg\n0', 3, "'', expected ten zeros"),
+        # What Python's int takes for a number.
+        *(
+            (f'a/x.jpg\n1\n1 2 3 {number} 0 0 0 0 0 0', 3, f"'1 2 3 {re.escape(number)} 0 .*', expected x y width")
+            for number in ('1_000', '+1', '\u0663', '\uff11', '1-2', '-', '1e2', '4294967300')
+        ),
+        *(
+            (f'a/x.jpg\n{count}\n1 2 3 4 0 0 0 0 0 0', 2, 'expected the number of f')
+            for count in ('+1', '\u0661', '1_0', '\xb2')
+        ),
+        # What no picture can hold, and a flag that is none.
+        ('a/x.jpg\n2\n1 2 3 4 0 0 0 0 0 0\n1 2 449000 4 0 0 0 0 0 0', 4, 'expected x y .* no box beyond 65535'),
+        ('a/x.jpg\n1\n-70000 2 3 4 0 0 0 0 0 0', 3, 'expected x y width'),
+        ('a/x.jpg\n1\n1 2 3 4 0 0 0 2 0 0', 3, 'expected x y width .* invalid 0 or 1'),
+        # The first of two wrong lines.
+        ('a/x.jpg\n1\n1 2 3 zero 0 0 0 0 0 0\nb/x.jpg\nmany', 3, "'1 2 3 zero .* of a/x.jpg"),
+        ('a/b/x.jpg\n0', 1, 'expected the name'),
+        ('../x.jpg\n0', 1, 'expected the name'),
+        ('a/\ufffd.jpg\n0', 1, 'expected the name'),
         ('a/x.jpg\nmany\n', 2, "'many', expected the number of faces of a/x.jpg"),
         ('a/x.jpg\n-1\n', 2, "'-1', expected the number of faces"),
         ('a/x.jpg\n1 2\n', 2, "'1 2', expected the number of faces"),
@@ -140,6 +162,45 @@ def test_malformed_lines_are_named(tmp_path, text, line, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_annotations(path)
     assert str(caught.value).startswith(f'{path}:{line}: found ')
+
+
+@pytest.mark.parametrize(
+    'end', ['', '\n', '\n2--Riot/c.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n3--Riot/d.jpg\n1\n1 2 3 4 0 0 0 0 0 0']
+)
+def test_images_without_a_face_need_no_zeros(tmp_path, end):
+    images = read_annotations(write(tmp_path, f'0--Parade/a.jpg\n0\n1--Riot/b.jpg\n0{end}'))
+    names = ['0--Parade/a.jpg', '1--Riot/b.jpg', '2--Riot/c.jpg', '3--Riot/d.jpg'][: 4 if end.strip() else 2]
+    assert [(name, len(boxes)) for name, boxes, _ in images] == list(zip(names, (0, 0, 0, 1)))
+
+
+def test_a_byte_order_mark_is_dropped(tmp_path):
+    path = write(tmp_path)
+    path.write_text(ANNOTATION, encoding='utf-8-sig')
+    assert read_annotations(path)[0][0] == '0--Parade/a.jpg'
+
+
+def test_mutated_files_are_read_by_their_own_lines_or_named(tmp_path):
+    path = write(tmp_path)
+    for content in mutations(ANNOTATION.encode(), 500):
+        path.write_bytes(content)
+        try:
+            images = read_annotations(path)
+        except ValueError as error:
+            assert str(error).startswith(f'{path}:')
+            continue
+        # Written again, all that was read is what the file says, but for lines of zeros.
+        lines = []
+        for name, boxes, attributes in images:
+            lines += [name.encode(), b'%d' % len(boxes)]
+            lines += [b' '.join(b'%d' % x for x in row) for row in np.hstack([boxes, attributes]).astype(int).tolist()]
+        zeros = b' '.join([b'0'] * 10)
+        fields = [line.split() for line in content.splitlines() if line.strip() != zeros]
+        assert [[*map(number, line)] for line in fields] == [[*map(number, line.split())] for line in lines]
+
+
+def number(field):
+    """Leading zeros are of no matter, and '-0' is 0."""
+    return int(field) if re.fullmatch(rb'-?[0-9]+', field) else field
 
 
 @given(st.binary(max_size=300) | st.integers(0, len(ANNOTATION)).map(lambda end: ANNOTATION[:end].encode()))
@@ -164,10 +225,28 @@ def test_data_list(tmp_path):
     assert infos[2]['img_path'] == f'{tmp_path}/WIDER_train/images/1--Handshaking/odd sizes.jpg'
     assert infos[0]['instances'] == [
         dict(bbox=[10, 20, 40, 60], bbox_label=0, ignore_flag=0),
+        # Testing ignores what is marked invalid, as the official evaluation does.
         dict(bbox=[50, 5, 57, 14], bbox_label=0, ignore_flag=1),
     ]
     assert infos[1]['instances'] == []
     assert infos[2]['instances'] == [dict(bbox=[3, 4, 8, 10], bbox_label=0, ignore_flag=0)]
+
+
+@pytest.mark.parametrize(('settings', 'ignored'), [(dict(), [0, 0]), (dict(ignore_invalid=True), [0, 1])])
+def test_invalid_faces_are_trained_unless_ignored(tmp_path, settings, ignored):
+    write(tmp_path)
+    Image.new('RGB', (80, 80)).save(folder(tmp_path / 'WIDER_train/images/0--Parade') / 'a.jpg')
+    annotations = dict(type='mmdet.LoadAnnotations', with_bbox=True)
+    pipeline = [dict(type='LoadImageFromFile'), annotations, dict(type='mmdet.PackDetInputs')]
+    dataset = build(tmp_path, pipeline=pipeline, **settings)
+    assert [instance['ignore_flag'] for instance in dataset.get_data_info(0)['instances']] == ignored
+    found = dataset[0]['data_samples']
+    assert (len(found.gt_instances), len(found.ignored_instances)) == (2 - sum(ignored), sum(ignored))
+
+
+def folder(path):
+    path.mkdir(parents=True)
+    return path
 
 
 def test_faces_without_size_are_counted_in_the_log(tmp_path, monkeypatch):
@@ -184,7 +263,8 @@ def test_faces_without_size_are_counted_in_the_log(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     'settings, kept',
     [
-        (dict(filter_cfg=dict(filter_empty_gt=True)), [0, 2]),
+        (dict(filter_cfg=dict(filter_empty_gt=True)), [0, 2, 3]),
+        (dict(filter_cfg=dict(filter_empty_gt=True), ignore_invalid=True), [0, 2]),
         (dict(filter_cfg=dict(filter_empty_gt=False)), [0, 1, 2, 3]),
         (dict(), [0, 1, 2, 3]),
         (dict(filter_cfg=dict(filter_empty_gt=True), test_mode=True), [0, 1, 2, 3]),

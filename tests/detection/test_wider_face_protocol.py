@@ -15,6 +15,7 @@ from askd_mmdet.detection.wider_face_protocol import (
     match_detections,
     match_image,
 )
+from tests.detection.mutations import mutations
 
 EVERYWHERE = (True, True, True)
 NOWHERE = (False, False, False)
@@ -302,6 +303,9 @@ def test_unknown_images_and_broken_detections_are_named():
             match_image(ground_truth, 'e/a', np.array([[1, 2, broken, 4]]), [0.5])
 
 
+BOXES = np.array([[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
 def cells(values):
     """A Matlab cell array, (N, 1)."""
     array = np.empty((len(values), 1), object)
@@ -315,9 +319,7 @@ def ground_truth_folder(tmp_path):
     common = dict(
         event_list=cells(['0--Parade', '1--Riot']),
         file_list=cells([cells(['a', 'b.jp']), cells(['c'])]),
-        face_bbx_list=cells(
-            [cells([np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), np.zeros((0, 0))]), cells([np.array([[0, 0, 0, 0]])])]
-        ),
+        face_bbx_list=cells([cells([BOXES, np.zeros((0, 0))]), cells([np.array([[0, 0, 0, 0]])])]),
     )
     savemat(tmp_path / 'wider_face_val.mat', common)
     for setting, indices in zip(SETTINGS, ([[2]], np.zeros((0, 0)), [[1], [2]])):
@@ -362,20 +364,73 @@ def test_missing_ground_truth_is_named(ground_truth_folder):
     [
         ('hard', dict(file_list=cells([cells(['b.jp', 'a']), cells(['c'])])), 'wider_hard_val.mat .* another order'),
         ('hard', dict(event_list=cells(['1--Riot', '0--Parade'])), 'wider_hard_val.mat .* another order'),
-        ('easy', dict(gt_list=cells([cells([[[1]], [[]]])])), 'wider_easy_val.mat lists 2 images .* 3'),
+        (
+            'easy',
+            dict(gt_list=cells([cells([[[1]], [[]]])]), event_list=None, file_list=None),
+            'wider_easy_val.mat lists 2 images .* 3',
+        ),
+        (
+            'easy',
+            dict(gt_list=cells([cells([[[1]], [[]]])])),
+            r'wider_easy_val.mat is no .* \(2 events in .* 2 of 1 in gt',
+        ),
+        ('face', dict(face_bbx_list=cells([cells([BOXES, BOXES])])), r'wider_face_val.mat .* 2 of 1 in face_bbx_list'),
+        ('face', dict(face_bbx_list=cells([cells([BOXES]), cells([BOXES, BOXES])])), 'other numbers of images in an'),
+        ('face', dict(event_list=cells(['0--Parade'])), '1 events in event_list'),
+        ('face', dict(event_list=None), 'no event_list'),
+        ('face', dict(event_list=cells([BOXES, '1--Riot'])), 'names that are no event/name'),
+        ('face', dict(file_list=cells([cells(['a', 'b/c']), cells(['c'])])), "no event/name: .'0--Parade/b/c'"),
+        ('face', dict(file_list=cells([cells(['a', '._a']), cells(['c'])])), 'no event/name'),
+        ('face', dict(file_list=cells([cells(['a', 'a']), cells(['c'])])), 'has 0--Parade/a 2 times'),
+        *(
+            (
+                'face',
+                dict(face_bbx_list=cells([cells([BOXES, boxes]), cells([BOXES])])),
+                'as the boxes of 0--Parade/b.jp',
+            )
+            for boxes in (
+                BOXES.T,
+                BOXES[:, :2],
+                BOXES.reshape(1, 8),
+                'four',
+                np.array([[1, 2, np.nan, 4]]),
+                np.array([[1, 2, -np.inf, 4]]),
+                np.array([[436_207_616, 2, 3, 4]]),
+                np.array([[1, 2, 1_800_000_000_000_000_000, 4]]),
+                np.array([[-(2**63), 2, 3, 4]]),
+                np.array([[60_000, 2, 6_000, 4]]),
+            )
+        ),
         (
             'medium',
             dict(gt_list=cells([cells([np.array([[1], [3]]), np.zeros((0, 1))]), cells([[[]]])])),
-            'wider_medium_val.mat: 0--Parade/a keeps face 1 to 3, but .* has faces 1 to 2',
+            r'wider_medium_val.mat: 0--Parade/a keeps faces \[\[1\] \[3\]\], but .* has faces 1 to 2',
         ),
         (
             'medium',
             dict(gt_list=cells([cells([np.array([[0]]), np.zeros((0, 1))]), cells([[[]]])])),
-            'wider_medium_val.mat: 0--Parade/a keeps face 0',
+            r'wider_medium_val.mat: 0--Parade/a keeps faces \[\[0\]\]',
+        ),
+        *(
+            (
+                'hard',
+                dict(gt_list=cells([cells([indices, np.zeros((0, 1))]), cells([[[]]])])),
+                f'0--Parade/a keeps {found}',
+            )
+            for indices, found in (
+                (np.array([[1.5]]), 'faces'),
+                (np.array([[np.nan]]), 'faces'),
+                (np.array([[2.0**63]]), 'faces'),
+                (np.array([[-1]]), 'faces'),
+                ('1', 'faces'),
+                (np.array([[1, 2], [1, 2]]), 'faces'),
+                (np.array([[2], [2]]), 'a face twice'),
+            )
         ),
         ('easy', dict(gt_list=None), 'wider_easy_val.mat is no ground truth'),
         ('face', dict(face_bbx_list=None), 'wider_face_val.mat is no ground truth'),
-        ('face', dict(file_list=None), 'wider_face_val.mat has no event_list and file_list'),
+        ('face', dict(file_list=None), 'wider_face_val.mat .*no file_list'),
+        ('face', dict(file_list=None, event_list=None), 'wider_face_val.mat has no event_list and file_list'),
     ],
 )
 def test_ground_truth_that_does_not_fit_is_named(ground_truth_folder, file, changes, message):
@@ -390,3 +445,25 @@ def test_damaged_ground_truth_is_named(ground_truth_folder, content):
     path.write_bytes(path.read_bytes()[:300] if content is None else content)
     with pytest.raises(ValueError, match=r'wider_hard_val\.mat is no ground truth'):
         load_ground_truth(ground_truth_folder)
+
+
+@pytest.mark.parametrize('compressed', [False, True])
+@pytest.mark.parametrize('file', ['face', 'hard'])
+def test_mutated_ground_truth_is_refused_or_sound(ground_truth_folder, file, compressed):
+    """Compressed, the checksum finds every changed value; as it is, only what lies out of range can be seen."""
+    path = ground_truth_folder / f'wider_{file}_val.mat'
+    savemat(path, {key: value for key, value in loadmat(path).items() if key[0] != '_'}, do_compression=compressed)
+    expected = load_ground_truth(ground_truth_folder)
+    refused = 0
+    for content in mutations(path.read_bytes(), 500):
+        path.write_bytes(content)
+        try:
+            found = load_ground_truth(ground_truth_folder)
+        except ValueError as error:
+            refused += str(path) in str(error)
+            continue
+        assert len(found) == len(expected)
+        assert not compressed or repr(found) == repr(expected)
+        for boxes, kept in found.values():
+            assert boxes.shape[1:] == (4,) and len(boxes) == len(kept) and (np.abs(boxes[:, :2]) <= 65_535).all()
+    assert refused > 200
