@@ -31,20 +31,19 @@ def submission_hint(detections: dict[str, tuple[np.ndarray, np.ndarray]], truth:
     if not detections:
         return None
     everything = np.concatenate([boxes for boxes, _ in detections.values()])
-    # Twice the width of a normalised picture, for boxes that reach over its border.
+    # Not 1, as boxes may reach over the border of their picture. No right submission keeps to a few pixels.
     if np.abs(everything).max() <= 2:
         return (
             f'no coordinate is above {np.abs(everything).max():.3g}: the boxes seem to be normalised; '
             'multiply x and width by the width of the picture, y and height by its height'
         )
-    best = {}
+    pairs = []
     for name, (boxes, scores) in detections.items():
         faces = truth[name].boxes[(truth[name].boxes[:, 2:] > 0).all(1)]
         if len(faces):
-            best[name] = boxes[np.argsort(-scores, kind='stable')[: min(BEST, len(faces))]], faces
-    if not best:
+            pairs.append((boxes[np.argsort(-scores, kind='stable')[: min(BEST, len(faces))]], faces))
+    if not pairs:
         return None
-    pairs = list(best.values())
     # Two standard deviations at most of a share, as the detections of an untrained detector in a picture may be alike.
     margin = len(pairs) ** -0.5
     as_is = _share(_overlaps, pairs)
@@ -52,8 +51,8 @@ def submission_hint(detections: dict[str, tuple[np.ndarray, np.ndarray]], truth:
     corners = _share(_overlaps, turned)
     if (everything[:, 2:] >= everything[:, :2]).all(1).mean() >= _CORNERS and corners > as_is + margin:
         return (
-            f'{corners:.0%} of the best detections lie on a face when their last two numbers are taken as x2 and y2, and '
-            f'{as_is:.0%} when as width and height: the boxes seem to be corners; subtract x1 and y1'
+            f'{corners:.0%} of the best detections lie on a face with their last two numbers as x2 and y2, and '
+            f'{as_is:.0%} with them as width and height: the boxes seem to be corners; subtract x1 and y1'
         )
     others = range(1, min(len(pairs), _OTHERS + 1))
     if not others:

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from askd_mmdet.detection.submission import LAYOUT
+from askd_mmdet.detection.submission import LAYOUT, read_detections, write_detections
 from askd_mmdet.detection.wider_face_dataset import read_annotations
 from tests.toy_run import COMMAND
 
@@ -57,6 +57,30 @@ def test_numbers(toy_data, submission, tool, tmp_path):
     assert [report[setting] for setting in ('easy', 'medium', 'hard')] == pytest.approx([100 * ap for ap in expected])
     assert (report['images'], report['detections']) == (counts['val_images'], counts['val_faces'] + 1)
     assert report['missing'] == report['unknown'] == []
+
+
+@pytest.mark.parametrize(
+    ('word', 'change'),
+    [
+        (None, lambda boxes: boxes),
+        ('normalised', lambda boxes: boxes / 96),
+        ('corners', lambda boxes: np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])),
+        ('resized', lambda boxes: boxes * 2.5),
+    ],
+)
+def test_a_wrong_format_gets_a_hint_beside_its_ap(submission, tool, tmp_path, word, change):
+    for path in files(submission):
+        boxes, scores = read_detections(path)
+        write_detections(
+            submission, f'{path.parent.name}/{path.stem}', change(boxes[scores < 0.9]), scores[scores < 0.9]
+        )
+    status, output, _ = tool(submission, '--json', tmp_path / 'ap.json')
+    assert status == 0 and len(table(output)) == 3
+    hint = json.loads((tmp_path / 'ap.json').read_text())['hint']
+    if word:
+        assert word in hint and f'hint: {hint}\n' in output
+    else:
+        assert hint is None and 'hint' not in output
 
 
 def test_missing_files_are_named_and_count_as_missed(submission, tool, tmp_path):

@@ -91,8 +91,8 @@ def test_files_of_other_detectors(tmp_path, first, end):
         ('a\n1\n1 2 3 4 0.5 # sure\n', ":3: found '1 2 3 4 0.5 # sure', expected five"),
         # What Python's float takes for a number.
         ('a\n1\n1_0 2 3 4 0.5\n', ":3: found '1_0 2 3 4 0.5', expected five"),
-        ('a\n2\n1 2 3 4 0.5\n１ ٣ 3 4 0.5\n', ":4: found '１ ٣ 3 4 0.5', expected five"),
-        ('a\n１\n1 2 3 4 0.5\n', ":2: found '１', expected 1"),
+        ('a\n2\n1 2 3 4 0.5\n\uff11 \u0663 3 4 0.5\n', ":4: found '\uff11 \u0663 3 4 0.5', expected five"),
+        ('a\n\uff11\n1 2 3 4 0.5\n', ":2: found '\uff11', expected 1"),
         ('a\n1\n1 2 3 4 1e999\n', ":3: found '1 2 3 4 1e999', expected five finite"),
         ('a\n1\n1 2 3\x004 5 0.5\n', ":3: found '1 2 3\\x004 5 0.5', expected five"),
     ],
