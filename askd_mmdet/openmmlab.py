@@ -34,18 +34,18 @@ def check(*names: str) -> None:
             )
 
 
-def load(module: str) -> None:
-    """Import a module of MMDetection or MMPretrain as the first who needs it.
+def load(library: str) -> None:
+    """Import the data sets and models of 'mmdet' or 'mmpretrain', as the first who needs them.
 
     Raises:
         RuntimeError: When the library is missing, installed twice, or without mmcv's operators; says what to do.
     """
-    library = module.partition('.')[0]
     check('mmengine', 'mmcv', library)
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):
-            import_module(module)
+            import_module(f'{library}.datasets')
+            import_module(f'{library}.models')
     except ImportError as error:
         if error.name == library:
             raise RuntimeError(f'{library} is not installed: pip install {_DISTRIBUTIONS[library][-1]}') from error

@@ -160,17 +160,19 @@ def test_a_command_says_it_in_one_sentence(root, tmp_path):
 )
 def test_a_library_that_cannot_be_imported_says_what_to_do(root, tmp_path, error, message):
     (tmp_path / 'mmdet').mkdir()
-    (tmp_path / 'mmdet/__init__.py').write_text(f'raise {error}')
-    done = python("from askd_mmdet.openmmlab import load; load('mmdet.datasets')", tmp_path, tmp_path, root)
+    for name, code in (('__init__', ''), ('datasets', ''), ('models', f'raise {error}')):
+        (tmp_path / f'mmdet/{name}.py').write_text(code)
+    done = python("from askd_mmdet.openmmlab import load; load('mmdet')", tmp_path, tmp_path, root)
     assert message in done.stderr.splitlines()[-1]
 
 
 def test_of_what_a_library_prints_the_notice_alone_is_dropped(root, tmp_path):
     (tmp_path / 'mmdet').mkdir()
-    (tmp_path / 'mmdet/__init__.py').touch()
+    for name in ('__init__', 'models'):
+        (tmp_path / f'mmdet/{name}.py').touch()
     lines = ['Something else', 'Could not import OneDL. Skipping OneDL datasets.']
     (tmp_path / 'mmdet/datasets.py').write_text(f'for line in {lines}:\n    print(line)')
-    done = python("from askd_mmdet.openmmlab import load; load('mmdet.datasets')", tmp_path, tmp_path, root)
+    done = python("from askd_mmdet.openmmlab import load; load('mmdet')", tmp_path, tmp_path, root)
     assert done.stdout == 'Something else\n'
 
 

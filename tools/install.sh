@@ -32,6 +32,7 @@ if [ "${1:-}" = upstream ]; then
     say 'torch, mmengine, mmcv-lite and what the tests of the core need'
     install torch torchvision mmengine mmcv-lite scipy scikit-image pytest hypothesis
     headless_opencv
+    install --no-build-isolation --no-deps -e .
     touch "$venv/.installed"
     exit
 fi

@@ -3,7 +3,7 @@
 import askd_mmdet.core  # noqa: F401, which a config of this task needs as well
 from askd_mmdet.openmmlab import load
 
-load('mmpretrain.datasets')
+load('mmpretrain')
 
 from askd_mmdet.classification.cbam_resnet import CBAMResNet, CBAMResNetCifar
 from askd_mmdet.classification.datasets import Cifar10Dataset, ClassFolderDataset

@@ -3,7 +3,7 @@
 import askd_mmdet.core  # noqa: F401, which a config of this task needs as well
 from askd_mmdet.openmmlab import load
 
-load('mmdet.datasets')
+load('mmdet')
 
 from askd_mmdet.detection.cbam_resnet import CBAMResNet
 from askd_mmdet.detection.inception import InceptionContext

@@ -24,7 +24,7 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg = Config(moved(cfg.to_dict(), args.data), filename=cfg.filename)
     override(cfg, parse_overrides(args.cfg_options))
     if (scope := cfg.get('default_scope')) in ('mmdet', 'mmpretrain'):
-        load(f'{scope}.datasets')  # a config of somebody's own model imports the core alone
+        load(scope)  # a config of somebody's own model imports the core alone
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
