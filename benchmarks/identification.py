@@ -67,7 +67,7 @@ def rates_of_metric(path, probes, labels, width):
         evaluator.process(samples)
         index += len(samples)
     start = time.perf_counter()
-    return evaluator.evaluate(len(labels))['identification/rank@1'], time.perf_counter() - start
+    return evaluator.evaluate(len(labels))['identification/rank@1'] / 100, time.perf_counter() - start
 
 
 def measured(function, *arguments):

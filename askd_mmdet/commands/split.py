@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'identities',
         help='folders of people: some to train on, pairs of the others to verify',
         description="Copies SOURCE's identities to DEST/train and DEST/verify and writes DEST/pairs.txt, folds of "
-        'equally many pairs of one person and of two, for the configs askd_mmdet::recognition/arcface_ir50-cbam_people*.',
+        'equally many pairs of one person and of two, for askd_mmdet::recognition/arcface_ir50-cbam_people*.',
     )
     identities.add_argument('source', type=Path, help='folder with a folder of pictures for each identity')
     identities.add_argument('dest', type=Path, help='new folder')

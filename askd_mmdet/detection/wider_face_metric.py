@@ -14,7 +14,7 @@ from askd_mmdet.training.settings import check_choice, check_type
 
 @METRICS.register_module()
 class WiderFaceMetric(BaseMetric):
-    """AP on the easy, medium and hard faces by the official protocol, as fractions in [0, 1].
+    """AP on the easy, medium and hard faces by the official protocol, in %.
 
     Every detection is matched at once and only its score and a byte are kept, so that even the
     tens of millions of detections of an uncapped TinaFace need little memory. A picture that could
@@ -84,4 +84,4 @@ class WiderFaceMetric(BaseMetric):
                 'current',
                 logging.WARNING,
             )
-        return score.average_precision()
+        return {setting: 100 * ap for setting, ap in score.average_precision().items()}

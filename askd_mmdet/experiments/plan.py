@@ -44,7 +44,6 @@ class Table:
         title: A sentence above the table.
         columns: Metric of the tests for each title of a column.
         rows: See :class:`Row`.
-        factor: What metrics are multiplied by: 100 makes per cent.
         base: The method that the others of the same resolution are compared with.
         tests: For each name of a test the settings that it changes in the row's config; by default one that changes
             nothing.
@@ -60,7 +59,6 @@ class Table:
     columns: dict[str, str]
     rows: tuple[Row, ...]
     path: Path | None = None
-    factor: float = 1.0
     base: str = 'Base'
     tests: dict[str, dict] = field(default_factory=lambda: {'test': {}})
     options: dict = field(default_factory=dict)

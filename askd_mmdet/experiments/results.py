@@ -61,7 +61,7 @@ def summarise(plan: Plan) -> list[tuple[Row, list[Figure | None]]]:
             metrics = json.loads(test.metrics.read_text())
             for cell, key in zip(found[plan.rows.index(test.row)], plan.table.columns.values()):
                 if key in metrics:
-                    cell[test.training.seed] = plan.table.factor * metrics[key]
+                    cell[test.training.seed] = metrics[key]
     bases = {row.resolution: cells for row, cells in zip(plan.rows, found) if row.method == plan.table.base}
     summary = []
     for row, cells in zip(plan.rows, found):

@@ -13,7 +13,7 @@ from askd_mmdet.training.settings import check_numbers
 
 @METRICS.register_module()
 class IdentificationMetric(EmbeddingMetric):
-    """The share of probes that are identified within the first faces of the gallery; see :func:`identification_ranks`.
+    """The share of probes, in %, identified within the first faces of the gallery; see :func:`identification_ranks`.
 
     The features of a picture and of its mirror image, the halves of an embedding, are added up, as the authors' code
     does for TinyFace. Probes that have no mate in the gallery are left out. Gallery faces that could not be read find
@@ -60,4 +60,4 @@ class IdentificationMetric(EmbeddingMetric):
                 print_log(f'{count} {what}', 'current', logging.WARNING)
         curve = match_characteristic(ranks, total)
         self.save_curve('cmc', np.arange(len(curve)) + 1, curve, ('rank', 'identified'), log=True)
-        return {f'rank@{rank}': curve[min(rank, len(curve)) - 1].item() for rank in self.ranks}
+        return {f'rank@{rank}': 100 * curve[min(rank, len(curve)) - 1].item() for rank in self.ranks}

@@ -13,7 +13,7 @@ from askd_mmdet.training.settings import check_number
 
 @METRICS.register_module()
 class VerificationMetric(EmbeddingMetric):
-    """Accuracy and its standard deviation over the folds, TAR at FAR 1e-3 and 1e-4, AUC; see :func:`verify`.
+    """Accuracy and its standard deviation over the folds, TAR at FAR 1e-3 and 1e-4, AUC, all in %; see :func:`verify`.
 
     The data set's metainfo has `pairs`, int (N, 2), and `same`, bool (N,). Pairs with a picture that could not be read
     are left out of their folds, and counted.
@@ -49,9 +49,10 @@ class VerificationMetric(EmbeddingMetric):
         first, second = embeddings[pairs[readable].T]
         result = verify(first, second, same[readable], folds[readable])
         self.save_curve('roc', *result.roc(), ('FAR', 'TAR'), log=True)
-        return dict(
+        figures = dict(
             accuracy=result.accuracy,
             std=result.std,
             **{f'tar@far={far:g}': result.tar_at(far) for far in (1e-3, 1e-4)},
             auc=result.auc,
         )
+        return {name: 100 * value for name, value in figures.items()}

@@ -6,7 +6,6 @@ columns = {
     'rank 1 (%)': 'identification/rank@1',
     'rank 5 (%)': 'identification/rank@5',
 }
-factor = 100
 data = 'faces'
 _hr = 'askd_mmdet::toy/arcface_ir18-cbam_toy.py'
 _lr = 'askd_mmdet::toy/arcface_ir18-cbam_toy-4x.py'

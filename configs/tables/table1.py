@@ -1,7 +1,6 @@
 # Face verification on AgeDB-30, down-sampled.
 title = 'Table 1: face verification on AgeDB-30, IR-50-CBAM trained on CASIA-WebFace'
 columns = {'Ver-ACC (%)': 'verification/accuracy'}
-factor = 100
 hr = 'askd_mmdet::recognition/arcface_ir50-cbam_casia.py'
 _methods = {
     'Base': '',

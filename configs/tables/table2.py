@@ -1,7 +1,6 @@
 # Face identification on TinyFace by networks trained at 24x24 pixels.
 title = 'Table 2: face identification on TinyFace, IR-50-CBAM trained on CASIA-WebFace at 24x24'
 columns = {f'ACC@{rank} (%)': f'identification/rank@{rank}' for rank in (1, 5, 10, 50)}
-factor = 100
 hr = 'askd_mmdet::recognition/arcface_ir50-cbam_casia.py'
 rows = [
     dict(resolution='24x24', method=method, config=hr.replace('.py', f'-24px{ending}.py'), paper=figures)

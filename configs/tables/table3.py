@@ -1,7 +1,6 @@
 # Attention transfer against A-SKD, on AgeDB-30 at 8x.
 title = 'Table 3: AT and A-SKD on AgeDB-30 at 8x, IR-50-CBAM trained on CASIA-WebFace'
 columns = {'Ver-ACC (%)': 'verification/accuracy'}
-factor = 100
 base = 'AT'
 hr = 'askd_mmdet::recognition/arcface_ir50-cbam_casia.py'
 rows = [

@@ -1,7 +1,6 @@
 # Face detection on WIDER FACE, down-sampled.
 title = 'Table 5: face detection on WIDER FACE, TinaFace-R50-CBAM with batch norm'
 columns = {f'{subset} (%)': f'wider_face/{subset.lower()}' for subset in ('Easy', 'Medium', 'Hard')}
-factor = 100
 hr = 'askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py'
 rows = [
     dict(resolution='1x', method='Base', config=hr, paper=(95.56, 95.07, 91.45)),

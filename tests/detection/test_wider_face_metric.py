@@ -47,7 +47,7 @@ def defined(folder, samples):
         x1, y1, x2, y2 = sample.pred_instances.bboxes.T
         boxes = torch.stack([x1, y1, x2 - x1, y2 - y1], 1)
         detections[name_of(sample)] = boxes.double().tolist(), sample.pred_instances.scores.double().tolist()
-    return {f'wider_face/{key}': ap for key, ap in reference(load_ground_truth(folder), detections).items()}
+    return {f'wider_face/{key}': 100 * ap for key, ap in reference(load_ground_truth(folder), detections).items()}
 
 
 def name_of(sample):
@@ -151,7 +151,8 @@ def test_submission_files_score_as_the_metric(folder, samples, tmp_path):
     for name, path in iterate_submission(tmp_path):
         score.add(name, *read_detections(path))
     assert score.missing == []
-    assert found == pytest.approx({f'wider_face/{key}': ap for key, ap in score.average_precision().items()}, abs=1e-6)
+    expected = {f'wider_face/{key}': 100 * ap for key, ap in score.average_precision().items()}
+    assert found == pytest.approx(expected, abs=1e-4)
     boxes, scores = read_detections(tmp_path / f'{name_of(samples[0])}.txt')
     x1, y1, x2, y2 = samples[0].pred_instances.bboxes.numpy().T
     np.testing.assert_allclose(boxes, np.stack([x1, y1, x2 - x1, y2 - y1], 1), rtol=1e-8)

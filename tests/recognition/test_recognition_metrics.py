@@ -58,11 +58,11 @@ def test_verification_equals_the_pure_function(pairs, tmp_path):
     order = np.random.default_rng(1).permutation(50)
     found = evaluate('VerificationMetric', meta, embeddings, order=order, out_dir=str(tmp_path / 'curves'))
     assert found == {
-        'verification/accuracy': expected.accuracy,
-        'verification/std': expected.std,
-        'verification/tar@far=0.001': expected.tar_at(1e-3),
-        'verification/tar@far=0.0001': expected.tar_at(1e-4),
-        'verification/auc': expected.auc,
+        'verification/accuracy': 100 * expected.accuracy,
+        'verification/std': 100 * expected.std,
+        'verification/tar@far=0.001': 100 * expected.tar_at(1e-3),
+        'verification/tar@far=0.0001': 100 * expected.tar_at(1e-4),
+        'verification/auc': 100 * expected.auc,
     }
     table = np.loadtxt(tmp_path / 'curves/roc.csv', delimiter=',', skiprows=1)
     np.testing.assert_allclose(table, np.stack(expected.roc(), 1), atol=1e-8)
@@ -74,7 +74,7 @@ def test_pairs_with_an_unreadable_picture_are_left_out_of_their_folds(pairs, log
     kept = ~np.isin(meta['pairs'], [3, 17]).any(1)
     expected = verify(*embeddings[meta['pairs'][kept].T], meta['same'][kept], np.repeat(np.arange(10), 4)[kept])
     found = evaluate('VerificationMetric', meta, embeddings, unreadable=(3, 17))
-    assert found['verification/accuracy'] == expected.accuracy
+    assert found['verification/accuracy'] == 100 * expected.accuracy
     assert f'left out {(~kept).sum()} of 40 pairs: 2 pictures could not be read' in log.text
 
 
@@ -106,7 +106,7 @@ def test_identification_equals_the_pure_function(faces, tmp_path, log):
     assert not np.array_equal(ranks, apart)  # or the test could not tell
     assert len(set(ranks)) > 2
     found = evaluate('IdentificationMetric', meta, embeddings, out_dir=str(tmp_path))
-    assert found == {f'identification/rank@{k}': np.mean(ranks <= k) for k in (1, 5, 10, 50)}
+    assert found == {f'identification/rank@{k}': 100 * np.mean(ranks <= k) for k in (1, 5, 10, 50)}
     assert '2 probes have no mate in the gallery and were left out' in log.text
     table = np.loadtxt(tmp_path / 'cmc.csv', delimiter=',', skiprows=1)
     np.testing.assert_allclose(table, [[k, np.mean(ranks <= k)] for k in range(1, 49)], atol=1e-8)
@@ -138,7 +138,8 @@ def test_a_probe_is_missed_when_it_or_its_mates_cannot_be_read(faces, log, unrea
     embeddings, meta = faces
     found = evaluate('IdentificationMetric', meta, embeddings, unreadable=unreadable, ranks=(1, 5, 10))
     assert found == {
-        f'identification/rank@{k}': share_found(embeddings, **meta, unreadable=unreadable, rank=k) for k in (1, 5, 10)
+        f'identification/rank@{k}': 100 * share_found(embeddings, **meta, unreadable=unreadable, rank=k)
+        for k in (1, 5, 10)
     }
     for message in ('2 probes have no mate in the gallery', *messages):
         assert message in log.text
@@ -151,7 +152,7 @@ def test_one_readable_mate_is_enough(faces):
     meta = dict(meta, labels=labels)
     found = evaluate('IdentificationMetric', meta, embeddings, unreadable=(13, 14), ranks=(1, 20))
     assert found == {
-        f'identification/rank@{k}': share_found(embeddings, **meta, unreadable=(13, 14), rank=k) for k in (1, 20)
+        f'identification/rank@{k}': 100 * share_found(embeddings, **meta, unreadable=(13, 14), rank=k) for k in (1, 20)
     }
 
 
