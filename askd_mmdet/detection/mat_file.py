@@ -120,7 +120,7 @@ def _cells(shape, data, depth):
     count = math.prod(shape)
     if 8 * count > len(data) or depth > _DEEPEST:  # a cell takes eight bytes at least
         raise ValueError(f'{shape[0]} x {shape[1]} cells in {len(data)} bytes, {depth} deep')
-    cells = np.empty(count, object)
+    cells, nothing = np.empty(count, object), np.zeros((0, 0))
     for i in range(count):
         kind, cell, data = _element(data)
         if kind != _MATRIX:
@@ -128,8 +128,8 @@ def _cells(shape, data, depth):
         if cell:
             array_class, inner_shape, _, body = _header(cell)
             cells[i] = _values(array_class, inner_shape, body, depth + 1)
-        else:  # the short form of nothing
-            cells[i] = np.zeros((0, 0))
+        else:  # the short form of an empty array
+            cells[i] = nothing
     return cells.reshape(shape, order='F'), data
 
 
