@@ -3,13 +3,14 @@ VENV ?= .venv
 export VENV
 python := $(VENV)/bin/python
 
-.PHONY: help install demo demo-recognition test test-upstream lint benchmark
+.PHONY: help install demo demo-recognition test test-upstream lint benchmark wheel
 help:
 	@echo 'make demo       install, then train and compare teacher, LR base and A-SKD on toy data (15 minutes, 2 cores)'
 	@echo 'make demo-recognition   the same for face recognition'
 	@echo 'make test       install, then run all tests'
 	@echo "make test-upstream   the core's tests on upstream's mmengine and mmcv-lite, in $(VENV)-upstream"
 	@echo 'make install    only make the environment $(VENV)'
+	@echo 'make wheel      write the package to dist/'
 	@echo 'make lint       check the style'
 	@echo 'make benchmark  measure the ratios that docs/benchmarks.md quotes'
 
@@ -36,6 +37,9 @@ $(VENV)-upstream/.installed: tools/install.sh requirements/constraints.txt
 
 lint: install
 	@$(python) -m ruff check . && $(python) -m ruff format --check .
+
+wheel: install
+	@$(python) -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 benchmark: install
 	@for script in benchmarks/*.py; do $(python) $$script || exit; done

@@ -6,11 +6,14 @@ import shlex
 import subprocess
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.registry import RUNNERS
+from PIL import Image
 
-from askd_mmdet import commands
+from askd_mmdet import commands, distillation, recognition
 from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.training import build_model
 from askd_mmdet.training.config import load_config
@@ -19,7 +22,7 @@ from tests.toy_run import ROOT
 
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')])
 # Pages all of whose blocks of Python run; on the others they stand for files that a reader has.
-RUNNING = ['own_model.md']
+RUNNING = ['own_model.md', 'add_a_method.md']
 
 
 def blocks(page, language):
@@ -54,6 +57,7 @@ def run_python(page, folder):
             build_model(load_config(folder / file[1]))
         else:
             exec(compile(block, str(page), 'exec'), names)
+    return names
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
@@ -140,30 +144,57 @@ def test_links_and_paths_exist(page):
         assert (ROOT / 'configs/detection' / name).is_file(), name
 
 
-@pytest.mark.parametrize('target', ['demo', 'demo-recognition', 'test', 'install', 'lint', 'benchmark'])
-def test_the_commands_of_the_readme_are_targets(target):
-    subprocess.run(['make', '--dry-run', target], cwd=ROOT, check=True, capture_output=True)
+def test_every_other_command_of_a_page_is_there():
+    """Those of make are targets, those of the shell are files; what is left is pip's and the shell's own."""
+    lines = [
+        line for page in PAGES for block in blocks(page, 'bash') for line in block.replace('\\\n', ' ').splitlines()
+    ]
+    words = [shlex.split(line, comments=True) for line in lines]
+    words = [[word for word in line if not re.match(r'[A-Z_]+=', word)] for line in words]
+    others = [line for line in words if line and line[0] not in ('askd', 'pip')]
+    assert others
+    for command, *rest in others:
+        if command == 'make':
+            subprocess.run(['make', '--dry-run', *rest], cwd=ROOT, check=True, capture_output=True)
+        else:
+            assert (ROOT / command).is_file(), command
 
 
-def test_the_readme_names_every_kind_of_data_set_and_every_loss():
-    import askd_mmdet.distillation
-    import askd_mmdet.recognition
+def test_the_python_of_the_recognition_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia-4x_askd.py')
+    torch.save(build_model(cfg).state_dict(), 'student.pth')
+    for i, name in enumerate(('a.jpg', 'b.jpg')):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (112, 112, 3), np.uint8)).save(name)
+    names = run_python(ROOT / 'docs/recognition.md', tmp_path)
+    assert names['embeddings'].shape == (2, 1024)
 
-    text = (ROOT / 'README.md').read_text()
-    names = [name for name in askd_mmdet.recognition.__all__ if name.endswith('Dataset')]
-    names += [name for name in askd_mmdet.distillation.__all__ if name.endswith('Loss')]
+
+def test_the_pages_name_every_kind_of_data_set_and_every_loss():
+    text = ''.join(page.read_text() for page in PAGES)
+    names = [name for name in recognition.__all__ if name.endswith('Dataset')]
+    names += [name for name in distillation.__all__ if name.endswith('Loss')]
     assert len(names) > 10 and all(f'`{name}`' in text for name in names)
 
 
 def test_the_endings_of_the_recognition_configs_exist():
-    table = (ROOT / 'README.md').read_text().split('### Experiments')[1].split('```')[0]
+    table = (ROOT / 'docs/recognition.md').read_text().split('## Train')[1].split('```')[0]
     endings = {ending for ending in re.findall(r'`([-_][\w-]+)`', table)}
     files = [path.stem for path in (ROOT / 'configs/recognition').glob('*.py')]
     assert len(endings) > 15 and all(any(name.endswith(ending) for name in files) for ending in endings), endings
 
 
-def test_the_readme_states_lambda_and_the_configs_agree():
-    text = (ROOT / 'README.md').read_text()
+def test_the_detection_page_states_lambda_and_the_configs_agree():
+    text = (ROOT / 'docs/detection.md').read_text()
     weight = re.search(r'Lambda is one visible line: `weight=([\d.]+)`', text)[1]
     config = (ROOT / 'configs/detection/tinaface_r50-bn-cbam_widerface-16x_askd.py').read_text()
     assert f'weight={weight}' in config
+
+
+def test_the_model_zoo_lists_every_config_of_the_index():
+    text = (ROOT / 'docs/model_zoo.md').read_text()
+    listed = set(re.findall(r'^\| `([\w.-]+\.py)` \|', text, re.MULTILINE))
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    models = [model for path in index for model in yaml.safe_load((ROOT / path).read_text())['Models']]
+    names = {model['Config'].rpartition('/')[2] for model in models if '/toy/' not in model['Config']}
+    assert listed == names

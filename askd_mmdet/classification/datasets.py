@@ -32,7 +32,7 @@ class ClassFolderDataset(ReplacesUnreadable, BaseDataset):
 
     @property
     def check_tool(self) -> str:
-        return f'python tools/check_faces.py {self.img_prefix}'
+        return f'askd check {self.img_prefix}'
 
     def load_data_list(self) -> list[dict]:
         """img_path and gt_label of every picture."""

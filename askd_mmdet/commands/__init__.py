@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         similar = get_close_matches(name, COMMANDS, n=1)
         sys.exit(f'askd: there is no command {name!r}{f"; did you mean {similar[0]}?" if similar else ""}\n\n{usage()}')
 
+    import warnings
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
     from importlib import import_module
 
@@ -70,6 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     command.add_arguments(parser)
     args = parser.parse_args(rest)
+    if not sys.warnoptions:  # those of the libraries are for their developers
+        warnings.simplefilter('ignore')
     try:
         status = command.run(args)
     except KeyboardInterrupt:

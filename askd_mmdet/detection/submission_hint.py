@@ -1,7 +1,8 @@
 """What is probably wrong with a submission whose boxes are not x, y, width, height in pixels of the original pictures.
 
-Few detections that touch a face prove nothing: those of an untrained detector do not either. So a format is named only
-where it is certain, or where the best detections fit the faces in it and do not as they are.
+Few detections that match a face prove nothing: those of an untrained detector do not either. So a format is named only
+where it is certain, or where the best detections fit the faces in it and do not as they are; and where hardly one as
+much as touches a face, that is said without a guess.
 """
 
 import numpy as np
@@ -13,6 +14,8 @@ BEST = 5
 # The share of all detections that lie below and right of their size where boxes are corners, and the least share of the
 # best ones that fit a face where boxes are rescaled.
 _CORNERS, _FITS = 0.99, 0.2
+# The share of detections that touch a face by which even a poor detector is told from boxes of another world.
+_TOUCH = 0.01
 # How far, as a logarithm, sizes and places may disagree on the factor between two boxes, and how near 1 it is none.
 _AGREES, _ONE = 0.15, 0.15
 # Other pictures whose faces tell how many detections fit by chance.
@@ -69,6 +72,11 @@ def submission_hint(detections: dict[str, tuple[np.ndarray, np.ndarray]], truth:
             f'{as_is:.0%} of the best detections lie on a face, and {rescaled:.0%} would after a change of scale: the '
             'boxes seem to be in pixels of a resized picture; divide them by its scale factor'
         )
+    if len(everything) >= 1 / _TOUCH and (touching := _share(_touches, pairs)) < _TOUCH:
+        return (
+            f'{touching:.1%} of the best detections touch a face: the boxes are in another format, or of other pictures, '
+            'or of a detector that has learnt nothing'
+        )
     return None
 
 
@@ -79,6 +87,11 @@ def _share(fits, pairs):
 def _overlaps(boxes, faces):
     """Which boxes match a face, (N,)."""
     return best_faces(boxes, faces)[1] >= IOU_THRESHOLD
+
+
+def _touches(boxes, faces):
+    """Which boxes have a pixel in common with a face, (N,)."""
+    return best_faces(boxes, faces)[1] > 0
 
 
 def _is_rescaled(boxes, faces):

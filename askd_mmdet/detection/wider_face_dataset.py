@@ -10,6 +10,7 @@ from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
 from askd_mmdet.detection.wider_face_protocol import FURTHEST, IMAGE_NAME, in_reach
+from askd_mmdet.training.files import data_hint
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 LAYOUT = """\
@@ -166,8 +167,7 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
             if path is None or not is_there(Path(path)):
                 raise FileNotFoundError(
                     f'{path} does not exist; WIDER FACE should lie as\n{LAYOUT}\n'
-                    'set data_root in the config to that folder; '
-                    f'"{self.check_tool}" says what is missing'
+                    f'{data_hint(self.data_root or "")}; "{self.check_tool}" says what is missing'
                 )
         ignores = self.ignore_invalid or self.test_mode
         data_list = []
@@ -193,7 +193,7 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
 
     @property
     def check_tool(self) -> str:
-        return f'python tools/check_wider_face.py {self.data_root}'
+        return f'askd check {self.data_root}'
 
     def stand_in(self, info: dict) -> dict:
         """What the loader would add for a black picture that holds all boxes, or those within `_LONGEST_SIDE` pixels.

@@ -54,7 +54,7 @@ class DistillationHook(Hook):
 
     Example:
         >>> hook = DistillationHook(
-        ...     teacher='configs/detection/tinaface_r50-bn-cbam_widerface.py',
+        ...     teacher='askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py',
         ...     checkpoint='work_dirs/teacher/epoch_630.pth',
         ...     losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
         ... )

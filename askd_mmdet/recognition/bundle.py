@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from askd_mmdet.training.files import data_hint
+
 
 class _DataUnpickler(pickle._Unpickler):
     """Refuses every class and function but numpy's arrays and scalars, and those it makes itself.
@@ -91,7 +93,7 @@ def read_bundle(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist; it is part of the insightface training archives')
+        raise FileNotFoundError(f'{path} does not exist, part of the insightface training archives: {data_hint(path)}')
     try:
         # From memory: of a file one could ask for more bytes than it has, which would be reserved.
         content = _DataUnpickler(io.BytesIO(path.read_bytes()), encoding='bytes').load()

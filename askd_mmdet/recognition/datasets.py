@@ -13,6 +13,7 @@ from mmpretrain.registry import DATASETS
 
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.record_io import RecordFile
+from askd_mmdet.training.files import data_hint
 from askd_mmdet.training.pictures import find_pictures, labelled_pictures, read_text
 from askd_mmdet.training.settings import check_number, check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
@@ -29,7 +30,7 @@ class FaceDataset(ReplacesUnreadable, BaseDataset):
 
     @property
     def check_tool(self) -> str:
-        return f'python tools/check_faces.py {self.ann_file or self.img_prefix}'
+        return f'askd check {self.ann_file or self.img_prefix}'
 
 
 def number_identities(labels: np.ndarray, min_pictures: int, source: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -188,7 +189,7 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
         ValueError: For a line of neither format, or another number of pairs than the first line says.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path} does not exist; it should list the pairs to verify')
+        raise FileNotFoundError(f'{path} does not exist; it should list the pairs to verify: {data_hint(path)}')
     pairs, announced = [], None
     for number, line in enumerate(read_text(path).split('\n'), 1):
         line = line.strip()
@@ -309,7 +310,7 @@ class TinyFaceDataset(FaceDataset):
             if not found:
                 raise FileNotFoundError(
                     f'{root / folder} holds no picture; TinyFace has the folders Probe, Gallery_Match and '
-                    'Gallery_Distractor, and data_root names the one that holds them'
+                    f'Gallery_Distractor: {data_hint(root)}'
                 )
             paths += found
             labels += [DISTRACTOR if folder == distractors else _label(path) for path in found]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from askd_mmdet.training.files import data_hint
+
 MAGIC = 0xCED7230A
 _WORDS = struct.Struct('<II')
 _HEADER = struct.Struct('<IfQQ')
@@ -39,7 +41,9 @@ class RecordFile:
         index = self.path.with_suffix('.idx')
         for file in (self.path, index):
             if not file.is_file():
-                raise FileNotFoundError(f'{file} does not exist; a .rec file and its .idx file lie side by side')
+                raise FileNotFoundError(
+                    f'{file} does not exist; a .rec file and its .idx file lie side by side: {data_hint(file)}'
+                )
         keys, self._offsets = _read_index(index)
         self._file = None
         labels, lists = self._read_headers(keys)

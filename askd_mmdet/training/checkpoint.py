@@ -156,12 +156,13 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str 
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a checkpoint's weights into a model: all of them, or none.
+    """Load the weights of a checkpoint, a file or a URL, into a model: all of them, or none.
 
     Raises:
         FileNotFoundError, ValueError: See :func:`read_checkpoint`, :func:`weights_of` and :func:`check_weights`.
     """
-    weights = weights_of(read_checkpoint(path), path)
+    read = load_url if urlparse(str(path)).scheme in ('http', 'https') else read_checkpoint
+    weights = weights_of(read(path), path)
     check_weights(model, weights, path)
     model.load_state_dict(weights, strict=False)
 
@@ -176,7 +177,13 @@ def load_url(url: str, model_dir: str | None = None, map_location='cpu', progres
     path = Path(model_dir or Path(torch.hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), progress=progress)
+        try:
+            torch.hub.download_url_to_file(url, str(path), progress=progress)
+        except OSError as error:
+            raise OSError(
+                f'cannot download {url} ({error}): put the file there yourself, as {path}, or, where they are weights '
+                'to start from, train from random values: --cfg-options model.backbone.init_cfg=None'
+            ) from error
     return read_checkpoint(path, map_location)
 
 

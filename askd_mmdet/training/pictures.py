@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from askd_mmdet.training.files import data_hint
 from askd_mmdet.training.settings import check_type
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')  # upper case as well
@@ -92,7 +93,7 @@ def labelled_pictures(folder: str | Path, ann_file: str | Path = '') -> tuple[li
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(
-            f'{folder} is no folder; it should hold the pictures, in a folder for each class; set data_root'
+            f'{folder} is no folder; it should hold the pictures, in a folder for each class: {data_hint(folder)}'
         )
     if ann_file:
         samples, classes = _read_labels(ann_file), None

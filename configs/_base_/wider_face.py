@@ -1,4 +1,4 @@
-# WIDER FACE as downloaded; tools/check_wider_face.py says what is missing.
+# WIDER FACE as downloaded; `askd check` says what is missing.
 data_root = 'data/wider_face/'
 load = [dict(type='LoadPicture'), dict(type='LoadAnnotations', with_bbox=True)]
 # ratio=1: HR. The LR experiments change the ratio, the distilled ones also keep the HR image beside the LR one.

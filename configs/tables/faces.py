@@ -1,4 +1,4 @@
-# A trial on folders of people, as tools/split_identities.py makes them.
+# A trial on folders of people, as `askd split identities` makes them.
 _base_ = './demo-recognition.py'
 title = 'Faces at 4x (112x112 from 28x28), IR-18-CBAM of an eighth width: verification'
 columns = {'_delete_': True, 'Ver-ACC (%)': 'verification/accuracy', 'AUC (%)': 'verification/auc'}

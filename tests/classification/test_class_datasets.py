@@ -262,12 +262,12 @@ def test_a_folder_of_damaged_pictures_names_the_tool_that_lists_them(imagenet):
     for path in (imagenet / 'train').rglob('*.JPEG'):
         path.write_text('no picture')
     dataset = build('resnet18-cbam_imagenet', imagenet, 'train', max_refetch=3)
-    with pytest.raises(RuntimeError, match=rf'"python tools/check_faces.py {imagenet}/train" says which'):
+    with pytest.raises(RuntimeError, match=rf'"askd check {imagenet}/train" says which'):
         dataset[0]
 
 
 @pytest.mark.parametrize('config, folder', [('resnet18-cbam_imagenet', 'val'), ('resnet18-cbam_cifar10', 'test')])
 def test_a_missing_folder_is_a_clear_error(tmp_path, config, folder):
-    message = rf'{tmp_path}/{folder} is no folder; it should hold the pictures, in a folder for each class; set'
+    message = rf'{tmp_path}/{folder} is no folder; it should hold the pictures, in a folder for each class: put'
     with pytest.raises(FileNotFoundError, match=message):
         build(config, tmp_path)

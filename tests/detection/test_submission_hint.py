@@ -88,11 +88,21 @@ def test_right_boxes_get_no_hint(pictures, faces):
 @pytest.mark.parametrize('pictures', [1, 4, 60])
 @pytest.mark.parametrize('faces', [1, 12])
 @pytest.mark.parametrize('boxes', [anywhere, grid, corner, heap])
-def test_an_untrained_detector_gets_no_hint(pictures, faces, boxes):
+def test_no_format_is_guessed_for_an_untrained_detector(pictures, faces, boxes):
     for seed in range(5):
         rng = np.random.default_rng(seed)
         truth = ground_truth(rng, pictures, faces)
-        assert submission_hint({name: (boxes(rng, 100), rng.random(100)) for name in truth}, truth) is None
+        hint = submission_hint({name: (boxes(rng, 100), rng.random(100)) for name in truth}, truth)
+        assert hint is None or 'learnt nothing' in hint
+
+
+def test_boxes_that_hardly_touch_a_face_are_told_without_a_guess():
+    rng = np.random.default_rng(0)
+    truth = ground_truth(rng, 120, 1)
+    beyond = {name: (np.full((1, 4), 5000.0), np.ones(1)) for name in truth}
+    assert submission_hint(beyond, truth).startswith('0.0% of the best detections touch a face')
+    found = dict(list(beyond.items())[2:]) | {name: (truth[name].boxes, np.ones(1)) for name in list(truth)[:2]}
+    assert submission_hint(found, truth) is None  # two of 120
 
 
 def test_nothing_to_judge():

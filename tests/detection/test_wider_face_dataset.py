@@ -290,7 +290,7 @@ def test_missing_files_are_named_and_the_layout_shown(tmp_path, missing):
         build(root)
     message = str(caught.value)
     assert message.startswith(str(lost)) and LAYOUT in message
-    assert f'python tools/check_wider_face.py {root}' in message
+    assert f'askd check {root}' in message
 
 
 def test_real_pictures_through_mmdetections_pipeline(real_wider_face):

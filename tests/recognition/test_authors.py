@@ -2,7 +2,6 @@
 
 import random
 import subprocess
-import sys
 
 import cv2
 import pytest
@@ -139,8 +138,8 @@ def test_the_train_list_puts_the_rows_in_our_order_and_back(files, train_list, t
 
 
 def test_our_order_is_that_of_both_data_sets(toy_faces, tmp_path):
-    """Of train.rec, and of its folders as tools/unpack_faces.py names them."""
-    done = [sys.executable, ROOT / 'tools/unpack_faces.py', toy_faces / 'train.rec', tmp_path / 'people']
+    """Of train.rec, and of its folders as `askd unpack` names them."""
+    done = [*COMMAND, 'unpack', toy_faces / 'train.rec', tmp_path / 'people']
     subprocess.run(done, check=True, capture_output=True)
     records = FaceRecordDataset(ann_file=str(toy_faces / 'train.rec'))
     folders = FaceFolderDataset(data_root=str(tmp_path / 'people'))

@@ -296,3 +296,12 @@ def test_only_the_newest_checkpoints_and_the_best_are_kept(tmp_path):
         'epoch_4.pth',
         'epoch_5.pth',
     ]
+
+
+def test_a_download_that_fails_says_where_the_file_goes_and_how_to_do_without(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    place = tmp_path / 'hub/checkpoints/resnet50.pth'
+    with pytest.raises(OSError, match=f'put the file there yourself, as {place}, or, .*init_cfg=None'):
+        load_weights(torch.nn.Linear(1, 1), 'http://127.0.0.1:9/resnet50.pth')  # where nobody listens
+    torch.save(torch.nn.Linear(1, 1).state_dict(), place)
+    load_weights(torch.nn.Linear(1, 1), 'http://127.0.0.1:9/resnet50.pth')
