@@ -74,8 +74,8 @@ def submission_hint(detections: dict[str, tuple[np.ndarray, np.ndarray]], truth:
         )
     if len(everything) >= 1 / _TOUCH and (touching := _share(_touches, pairs)) < _TOUCH:
         return (
-            f'{touching:.1%} of the best detections touch a face: the boxes are in another format, or of other pictures, '
-            'or of a detector that has learnt nothing'
+            f'{touching:.1%} of the best detections touch a face: the boxes are in another format, or of other '
+            'pictures, or of a detector that has learnt nothing'
         )
     return None
 
