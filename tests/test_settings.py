@@ -48,7 +48,9 @@ def logits(**settings):
 
 def hook(**settings):
     given = dict(
-        teacher=dict(model=dict(type='IRResNet')), checkpoint='a.pth', losses=dict(loss=dict(type='FeatureLoss'))
+        teacher=dict(model=dict(type='IRResNet')),
+        checkpoint='a.pth',
+        losses=dict(loss_feature=dict(type='FeatureLoss')),
     )
     return DistillationHook(**given | settings)
 
@@ -165,7 +167,7 @@ WRONG = [
     (RelationLoss, 'distances', (-1, *NOT_FINITE)),
     (RelationLoss, 'angles', (-1, *NOT_FINITE)),
     (hook, 'losses', ({}, None, ['loss'], 'loss')),
-    (lambda loss: hook(losses=dict(loss=loss)), 'loss', (None, 'FeatureLoss', {})),
+    (lambda loss_x: hook(losses=dict(loss_x=loss_x)), 'loss_x', (None, 'FeatureLoss', {})),
     (hook, 'checkpoint', (None, 5, '', ['a.pth'])),
     (hook, 'dtype', ('int8', 16, None)),
     (hook, 'teacher', (None, 5, [], '', {})),

@@ -85,7 +85,7 @@ def test_training_and_validation_are_degraded_after_the_picture_is_loaded(coco):
 
 def test_training_keeps_hr_images_for_a_hook_that_takes_them(coco):
     plain, data, val = (built(of_coco(coco)) for _ in range(3))
-    student = DistillationHook('teacher.py', 'teacher.pth', {})
+    student = DistillationHook('teacher.py', 'teacher.pth', dict(loss_feature=dict(type='FeatureLoss')))
     LowResolutionHook(ratio=3).before_train(runner_of(data, val, hooks=[student]))
     for index in range(4):
         found = sample(data, index)

@@ -324,7 +324,7 @@ def test_names_of_losses(toy_data, teacher, tmp_path):
 
 def test_an_unknown_dtype_is_refused():
     with pytest.raises(ValueError, match="dtype must be 'float32', 'bfloat16' or 'float16', got 'int8'"):
-        DistillationHook('teacher.py', 'teacher.pth', dict(loss=dict(type='FeatureLoss')), dtype='int8')
+        DistillationHook('teacher.py', 'teacher.pth', dict(loss_feature=dict(type='FeatureLoss')), dtype='int8')
 
 
 def test_no_name_of_ours_hides_one_of_the_libraries():

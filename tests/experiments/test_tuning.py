@@ -282,7 +282,7 @@ def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(tmp_path):
         (['--space', 'custom_hooks.9.priority=int:1:3'], 'the config has no setting custom_hooks.9.priority'),
         (['--space', 'lambda=log:1:2', f'{LAMBDA}=log:1:2'], f'--space names {LAMBDA} twice'),
         (['--space', 'train_cfg.max_epochs=int:1:2'], 'both --space and --cfg-options name train_cfg.max_epochs'),
-        (['--held-out', '1.5'], 'found a fraction of 1.5 to hold out'),
+        (['--held-out', '1.5'], 'found fraction=1.5, expected above 0 and below 1'),
         (['--trials', '0'], 'argument --trials: 0 is less than 1'),
         (['--jobs', '0'], 'argument --jobs: 0 is less than 1'),
     ],
@@ -343,7 +343,7 @@ def test_recognizers_are_judged_by_pairs_of_identities_that_are_held_out(tmp_pat
         sample = held_out_part[i]['data_samples']
         embedding = torch.eye(8)[label] + 0.01 * torch.randn(8, generator=torch.Generator().manual_seed(i))
         metric.process({}, [dict(sample.all_items(), embedding=embedding)])
-    assert metric.evaluate(20)[tuning.TASKS['recognition'][-1]] == 1
+    assert metric.evaluate(20)[tuning.TASKS['recognition'][-1]] == 100
 
 
 def test_no_run_looks_at_the_real_validation_set():
