@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, options in SETS.items():
         # What is not given keeps the default of the function that makes the set.
         one = sets.add_parser(name, argument_default=argparse.SUPPRESS)
-        one.add_argument('root', nargs='?', type=Path, help=f'folder to write (default: data/toy_{name})')
+        root = Path(f'data/toy_{name}')
+        one.add_argument('root', nargs='?', type=Path, default=root, help='folder to write (default: %(default)s)')
         one.add_argument('--force', action='store_true', help='replace a toy set made with other arguments')
         one.add_argument('--seed', type=int, metavar='N', help='another number, other pictures')
         for option, (kind, values, text) in options.items():
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 
     options = vars(args)
     name = options.pop('set')
-    root = options.pop('root', Path(f'data/toy_{name}'))
+    root = options.pop('root')
     counts = MAKERS[name](root, **options)
     made = ', '.join(f'{number} {what}' for what, number in counts.items()).replace('_', ' ')
     print(f'{root}: {made}')
