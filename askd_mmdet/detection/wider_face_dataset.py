@@ -1,7 +1,7 @@
 """WIDER FACE as it is downloaded: the original text annotation and the original folders."""
 
 import warnings
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ _COLUMNS = 'x y width height blur expression illumination invalid occlusion pose
 _INVALID = 3  # among the attributes: blur, expression, illumination, invalid, occlusion, pose
 _CHARACTERS = b'0123456789- \t\n'
 _ZEROS = ['0'] * 10
+# Images whose faces are read at once: enough to be quick, and few enough for a cache.
+_IMAGES = 1024
 # Of a picture that stands in, in pixels: more than nearly all pictures of WIDER FACE, and at most 50 MB.
 _LONGEST_SIDE = 4096
 
@@ -41,70 +43,86 @@ def read_annotations(path: str | Path) -> list[tuple[str, np.ndarray, np.ndarray
     Returns:
         For every image its name (`event/name.jpg`), its boxes as x, y, width and height in pixels
         (float32, (N, 4)), and for every face blur, expression, illumination, invalid, occlusion
-        and pose (int64, (N, 6)). Sizes are as in the file, where some are 0 and a few negative.
+        and pose (int32, (N, 6)). Sizes are as in the file, where some are 0 and a few negative.
 
     Raises:
         ValueError: When a line is missing or not what it should be, a box reaches further than
             `FURTHEST`, or invalid is neither 0 nor 1.
     """
+    images, heads, rows = [], [], []
     # A damaged byte makes its line wrong instead of the file unreadable.
-    lines = Path(path).read_text(encoding='utf-8-sig', errors='replace').rstrip().split('\n')
-    names, starts, counts, wrong = _find_images(lines)
-    rows = []
-    for start, count in zip(starts, counts):
-        rows += lines[start : start + count]
+    with open(path, encoding='utf-8-sig', errors='replace') as file:
+        try:
+            for head in _find_images(file, rows):
+                heads.append(head)
+                if len(heads) == _IMAGES:
+                    images += _read_images(file, heads, rows)
+                    heads.clear()
+                    rows.clear()
+        finally:  # also where a line is wrong: a face before it may be so, too
+            images += _read_images(file, heads, rows)
+    return images
+
+
+def _find_images(file, rows):
+    """For every image its name, the number of the next line, and its number of faces, whose lines go to `rows`."""
+    number, line = 1, next(file, '')
+    while number == 1 or not _is_end(file, line):
+        name = line.strip()
+        if not IMAGE_NAME.fullmatch(name):
+            raise _fault(file, number, line, 'the name of an image, event/name.jpg (or the count before is wrong)')
+        number, line = number + 1, next(file, '')
+        count = line.strip()
+        if not (count.isascii() and count.isdigit() and len(count) < 10):
+            raise _fault(file, number, line, f'the number of faces of {name}')
+        count = int(count)
+        head = name, number, count
+        before = len(rows)
+        rows += islice(file, count)
+        found = len(rows) - before
+        yield head
+        number += 1 + found
+        if found < count:
+            raise _fault(file, number, '', _face_of(*head))
+        line = next(file, '')
+        if not count and '/' not in line and not _is_end(file, line):
+            if line.split() != _ZEROS:
+                raise _fault(file, number, line, f'ten zeros, as {name} has no face, or the next image')
+            number, line = number + 1, next(file, '')
+
+
+def _is_end(file, line):
+    """Whether nothing but empty lines follows, with this one."""
+    return not line.strip() and not file.read().strip()
+
+
+def _fault(file, number, line, expected):
+    found = repr(line.rstrip('\n')) if line else 'the end of the file'
+    return ValueError(
+        f'{file.name}:{number}: found {found}, expected {expected}; '
+        'unpack wider_face_split.zip of the WIDER FACE download again'
+    )
+
+
+def _read_images(file, heads, rows):
+    """What :func:`read_annotations` returns, of some images and their faces' lines as :func:`_find_images` has them."""
     # All faces at once: a call for each of them would take many times as long.
     table = _read_faces(rows)
+    ends = list(accumulate((count for *_, count in heads), initial=0))
     if table is None:
-        wrong = next(
-            (i, _face_of(name, start, count))
-            for name, start, count in zip(names, starts, counts)
-            for i in range(start, start + count)
-            if _read_faces([lines[i]]) is None
+        raise next(
+            _fault(file, number + i, row, _face_of(name, number, count))
+            for (name, number, count), start in zip(heads, ends)
+            for i, row in enumerate(rows[start : start + count], 1)
+            if _read_faces([row]) is None
         )
-    if wrong:
-        index, expected = wrong
-        found = repr(lines[index]) if index < len(lines) else 'the end of the file'
-        raise ValueError(
-            f'{path}:{index + 1}: found {found}, expected {expected}; '
-            'unpack wider_face_split.zip of the WIDER FACE download again'
-        )
-    boxes, attributes = table[:, :4].astype(np.float32), table[:, 4:].astype(np.int64)
-    ends = list(accumulate(counts))
-    return [(name, boxes[i:j], attributes[i:j]) for name, i, j in zip(names, [0, *ends], ends)]
+    boxes, attributes = table[:, :4].astype(np.float32), table[:, 4:]
+    return [(name, boxes[i:j], attributes[i:j]) for (name, *_), i, j in zip(heads, ends, ends[1:])]
 
 
-def _find_images(lines):
-    """The images' names, the indices of their first faces' lines and their numbers of faces, three lists.
-
-    They end before the first line that is wrong, faces' lines aside: its index and what was expected there come
-    fourth, or None.
-    """
-    names, starts, counts, i = [], [], [], 0
-    while i < len(lines):
-        name = lines[i].strip()
-        if not IMAGE_NAME.fullmatch(name):
-            return names, starts, counts, (i, 'the name of an image, event/name.jpg (or the count before is wrong)')
-        count = lines[i + 1].strip() if i + 1 < len(lines) else ''
-        if not (count.isascii() and count.isdigit() and len(count) < 10):
-            return names, starts, counts, (i + 1, f'the number of faces of {name}')
-        start, count = i + 2, int(count)
-        i = start + count
-        names.append(name)
-        starts.append(start)
-        counts.append(min(i, len(lines)) - start)
-        if i > len(lines):
-            return names, starts, counts, (len(lines), _face_of(name, start, count))
-        if not count and i < len(lines) and '/' not in lines[i]:
-            if lines[i].split() != _ZEROS:
-                return names, starts, counts, (i, f'ten zeros, as {name} has no face, or the next image')
-            i += 1
-    return names, starts, counts, None
-
-
-def _face_of(name, first, count):
+def _face_of(name, number, count):
     return (
-        f'{_COLUMNS} of a face of {name}, which line {first} says has {count}, '
+        f'{_COLUMNS} of a face of {name}, which line {number} says has {count}, '
         f'no box beyond {FURTHEST} pixels and invalid 0 or 1'
     )
 

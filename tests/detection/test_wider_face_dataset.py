@@ -67,7 +67,7 @@ def test_reads_names_boxes_and_attributes(tmp_path, change):
     ]
     assert [len(boxes) for _, boxes, _ in images] == [2, 0, 4, 1]
     _, boxes, attributes = images[0]
-    assert boxes.dtype == np.float32 and attributes.dtype == np.int64
+    assert boxes.dtype == np.float32 and attributes.dtype == np.int32
     assert boxes.tolist() == [[10, 20, 30, 40], [50, 5, 7, 9]]
     assert attributes.tolist() == [[0, 1, 0, 0, 2, 1], [2, 0, 1, 1, 0, 0]]
     assert images[1][1].shape == (0, 4) and images[1][2].shape == (0, 6)
@@ -153,7 +153,7 @@ def test_reads_what_was_written(tmp_path_factory, images):
         ('a/x.jpg\n-1\n', 2, "'-1', expected the number of faces"),
         ('a/x.jpg\n1 2\n', 2, "'1 2', expected the number of faces"),
         ('a/x.jpg', 2, 'the end of the file, expected the number of faces of a/x.jpg'),
-        ('', 1, "'', expected the name"),
+        ('', 1, 'the end of the file, expected the name'),
         ('\n\na/x.jpg\n0', 1, "'', expected the name"),
     ],
 )
@@ -162,6 +162,25 @@ def test_malformed_lines_are_named(tmp_path, text, line, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_annotations(path)
     assert str(caught.value).startswith(f'{path}:{line}: found ')
+
+
+def test_many_images_and_the_number_of_a_line_far_down(tmp_path):
+    counts = np.arange(3000) % 4
+    lines = []
+    for i, count in enumerate(counts.tolist()):
+        lines += [f'0--Parade/{i}.jpg', f'{count}', *[f'{i} {k} 3 4 0 0 0 0 0 5' for k in range(count)]]
+    images = read_annotations(path := write(tmp_path, '\n'.join(lines)))
+    assert [name for name, _, _ in images] == [f'0--Parade/{i}.jpg' for i in range(3000)]
+    assert [len(boxes) for _, boxes, _ in images] == counts.tolist()
+    found = np.concatenate([np.hstack([boxes, attributes]) for _, boxes, attributes in images])
+    expected = [(i, k, 3, 4, 0, 0, 0, 0, 0, 5) for i, count in enumerate(counts) for k in range(count)]
+    np.testing.assert_array_equal(found, expected)
+
+    line = lines.index('2502 1 3 4 0 0 0 0 0 5')
+    lines[line] = 'zero'
+    path.write_text('\n'.join(lines))
+    with pytest.raises(ValueError, match=f":{line + 1}: found 'zero', expected x .* of 0--Parade/2502.jpg, which line"):
+        read_annotations(path)
 
 
 @pytest.mark.parametrize(
