@@ -33,9 +33,7 @@ def open_embedder(
             and an ONNX file with one, with options or with `degrade`.
     """
     if is_onnx(config, checkpoint, degrade, options):
-        from askd_mmdet.export.runner import OnnxFaceEmbedder
-
-        return OnnxFaceEmbedder(config, device, read=read_picture)
+        return _runner().OnnxFaceEmbedder(config, device, read=read_picture)
     from askd_mmdet.recognition.embedder import FaceEmbedder
 
     return FaceEmbedder(read_config(config, options), checkpoint, device, degrade)
@@ -60,9 +58,7 @@ def open_detector(
         settings: Such as `min_score`, see there.
     """
     if is_onnx(config, checkpoint, degrade, options):
-        from askd_mmdet.export.runner import OnnxFaceDetector
-
-        return OnnxFaceDetector(config, device, read=read_picture, **settings)
+        return _runner().OnnxFaceDetector(config, device, read=read_picture, **settings)
     from askd_mmdet.detection.detector import FaceDetector
 
     return FaceDetector(read_config(config, options), checkpoint, device, degrade, **settings)
@@ -89,3 +85,11 @@ def read_config(name: str, options: Sequence[str] = ()) -> Config:
     cfg = load_config(name)
     override(cfg, parse_overrides(list(options)))
     return cfg
+
+
+def _runner():
+    try:
+        from askd_mmdet.export import runner
+    except ModuleNotFoundError as error:
+        raise ValueError(f"onnxruntime is not installed ({error}): pip install 'askd_mmdet[onnx]'") from error
+    return runner

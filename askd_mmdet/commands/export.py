@@ -33,10 +33,13 @@ def run(args: argparse.Namespace) -> None:
 
     if args.out.suffix != ONNX:
         raise ValueError(f'{args.out} should end with {ONNX}')
+    try:
+        from askd_mmdet.export.exporting import export_detector, export_embedder
+    except ModuleNotFoundError as error:
+        raise ValueError(f"onnx is not installed ({error}): pip install 'askd_mmdet[onnx]'") from error
     cfg = read_config(args.config, args.cfg_options)
     pictures = read_pictures(args.pictures) if args.pictures else []
     if cfg.get('model', {}).get('type') == 'FaceRecognizer':
-        from askd_mmdet.export.exporting import export_embedder
         from askd_mmdet.recognition.embedder import FaceEmbedder
 
         if args.nms:
@@ -44,7 +47,6 @@ def run(args: argparse.Namespace) -> None:
         differences = export_embedder(FaceEmbedder(cfg, args.checkpoint, 'cpu'), args.out, pictures)
     else:
         from askd_mmdet.detection.detector import FaceDetector
-        from askd_mmdet.export.exporting import export_detector
 
         detector = FaceDetector(cfg, args.checkpoint, 'cpu', min_score=0)
         differences = export_detector(detector, args.out, args.nms, pictures)

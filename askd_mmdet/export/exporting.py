@@ -171,8 +171,8 @@ def prepared(pipeline, picture: np.ndarray):
 
 def _pictures(given):
     """BGR, uint8: those given, or photographs and faces that ship with scikit-image."""
-    faces = [cv_grey for cv_grey in np.uint8(data.lfw_subset()[:4] * 255)]
-    default = [data.astronaut(), data.coffee(), data.chelsea(), *(np.dstack([face] * 3) for face in faces)]
+    faces = (np.dstack([face] * 3) for face in np.uint8(data.lfw_subset()[:4] * 255))
+    default = data.astronaut(), data.coffee(), data.chelsea(), *faces
     return list(given) or [np.ascontiguousarray(picture[..., ::-1]) for picture in default]
 
 
