@@ -36,7 +36,7 @@ def export_detector(detector, path: Path, nms: bool = False, pictures: Iterable[
         ValueError: When the network or its pipeline is of a kind that the file cannot hold, or the file's boxes differ
             from torch's by more than BOXES, or scores by more than SCORES. Then no file is left.
     """
-    model, pictures = detector.model, _pictures(pictures)
+    model, pictures = detector.model, list(pictures) or _photographs()
     if not hasattr(getattr(model, 'bbox_head', None), 'candidates'):
         raise ValueError(f'found a {type(model).__name__}, expected a detector with an IoUAwareRetinaHead')
     resizes = [step for step in walk(detector.pipeline.transforms) if type(step).__name__ == 'Resize']
@@ -89,7 +89,7 @@ def export_embedder(embedder, path: Path, pictures: Iterable[np.ndarray] = ()) -
         ValueError: When the pipeline does something else than to resize as `ResizeToHR`, or the embeddings differ from
             torch's by more than EMBEDDINGS. Then no file is left.
     """
-    pictures = _pictures(pictures)
+    pictures = list(pictures) or [*_photographs(), *_faces()]
     side = prepared(embedder.pipeline, pictures[0])[0].shape[-1]
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     axes = dict(images={0: 'pictures'}, embeddings={0: 'pictures'})
@@ -169,11 +169,12 @@ def prepared(pipeline, picture: np.ndarray):
     return packed['inputs'], packed['data_samples']
 
 
-def _pictures(given):
-    """BGR, uint8: those given, or photographs and faces that ship with scikit-image."""
-    faces = (np.dstack([face] * 3) for face in np.uint8(data.lfw_subset()[:4] * 255))
-    default = data.astronaut(), data.coffee(), data.chelsea(), *faces
-    return list(given) or [np.ascontiguousarray(picture[..., ::-1]) for picture in default]
+def _photographs():
+    return [np.ascontiguousarray(picture[..., ::-1]) for picture in (data.astronaut(), data.coffee(), data.chelsea())]
+
+
+def _faces():
+    return [np.dstack([face] * 3) for face in np.uint8(data.lfw_subset()[:10] * 255)]
 
 
 def _check_preparation(image, inputs, tolerance):

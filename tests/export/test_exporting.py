@@ -95,12 +95,13 @@ def test_a_batch_finds_what_its_pictures_find_alone(detector):
 
 
 def test_the_minimum_score_is_that_of_torch(detector, folder):
-    _, *files = detector
-    variant = files[0].stem
-    expected = build_detector(variant, folder, 0.3).detect(pictures(4))
-    assert 0 < sum(len(each.scores) for each in expected) < 400
+    detector, *files = detector
+    every = np.concatenate([each.scores for each in detector.detect(pictures(4))])
+    middle = float(np.median(every))
+    expected = build_detector(files[0].stem, folder, middle).detect(pictures(4))
+    assert sum(len(each.scores) for each in expected) == (every >= middle).sum() < len(every)
     for file in files:
-        found = OnnxFaceDetector(file).detect(pictures(4))
+        found = OnnxFaceDetector(file, min_score=middle).detect(pictures(4))
         assert [unmatched(*pair) for pair in zip(found, expected)] == [0] * 4
 
 
@@ -142,14 +143,16 @@ def changed(in_use, name):
     in_use = copy.copy(in_use)
     in_use.model = copy.deepcopy(in_use.model)
     with torch.no_grad():
-        in_use.model.get_parameter(name)[0] += 0.01
+        in_use.model.get_parameter(name)[0] += 0.1
     return in_use
 
 
 def test_the_check_fails_where_weights_differ(detector, embedder):
     detector, file, _ = detector
     check_candidates(file, detector, pictures(1))
-    with pytest.raises(ValueError, match=r'onnxruntime differs from torch in boxes by [\d.]+ px, expected at most 0.1;'):
+    with pytest.raises(
+        ValueError, match=r'onnxruntime differs from torch in boxes by [\d.]+ px, expected at most 0.1;'
+    ):
         check_candidates(file, changed(detector, 'bbox_head.retina_reg.bias'), pictures(1))
     with pytest.raises(ValueError, match=r'differs from torch in scores by [\d.]+, expected at most 0.001'):
         check_candidates(file, changed(detector, 'bbox_head.retina_iou.bias'), pictures(1))
@@ -212,7 +215,9 @@ def test_detections_are_compared_as_sets():
     boxes, scores = np.float32([[0, 0, 5, 5], [9, 9, 12, 12]]), np.float32([0.9, 0.8])
     found = Detections(boxes, scores)
     assert unmatched(found, Detections(boxes[::-1] + 0.09, scores[::-1])) == 0
-    assert unmatched(found, Detections(boxes[:1], scores[:1])) == unmatched(Detections(boxes[:1], scores[:1]), found) == 1
+    assert (
+        unmatched(found, Detections(boxes[:1], scores[:1])) == unmatched(Detections(boxes[:1], scores[:1]), found) == 1
+    )
     assert unmatched(found, Detections(boxes + [0, 0, 0, 0.2], scores)) == 4
     assert unmatched(found, Detections(boxes, scores - 0.002)) == 4
     assert unmatched(found, Detections(boxes[:0], scores[:0])) == 2
