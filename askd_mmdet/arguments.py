@@ -51,12 +51,23 @@ def add_jobs(parser: argparse.ArgumentParser, work_dir: str) -> None:
     )
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """The options of a command that uses a trained recognizer."""
+def add_network(
+    parser: argparse.ArgumentParser,
+    example: str = 'recognition/arcface_ir50-cbam_casia-4x_askd.py',
+    batch_size: int = 64,
+    setting: str = 'model.head=None for a checkpoint without a head',
+) -> None:
+    """The options of a command that uses a trained network.
+
+    Args:
+        parser: Of the command.
+        example: A config of such networks.
+        batch_size: Without an option.
+        setting: An example of one that may be overridden.
+    """
     parser.add_argument(
         'config',
-        help='its config, e.g. askd_mmdet::recognition/arcface_ir50-cbam_casia-4x_askd.py, or a file; or instead of '
-        'config and checkpoint an ONNX file of askd export',
+        help=f'its config, e.g. askd_mmdet::{example}, or a file; or an ONNX file of askd export, without a checkpoint',
     )
     parser.add_argument(
         'checkpoint', nargs='?', type=Path, help='weights that were trained with the config, e.g. epoch_20.pth'
@@ -69,8 +80,10 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         help="degrade the pictures as the config's test does (default: take them as they are)",
     )
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: a GPU where there is one)')
-    parser.add_argument('--batch-size', type=positive, default=64, help='pictures at a time (default: %(default)s)')
-    add_options(parser, 'override settings of the config, e.g. model.head=None for a checkpoint without a head')
+    parser.add_argument(
+        '--batch-size', type=positive, default=batch_size, help='pictures at a time (default: %(default)s)'
+    )
+    add_options(parser, f'override settings of the config, e.g. {setting}')
 
 
 def positive(text: str) -> int:

@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
+from askd_mmdet.training import build_model
 from askd_mmdet.training.config import load_config
 from askd_mmdet.training.launch import distillation_of as distillation
 
@@ -59,6 +61,20 @@ def train(cfg):
     runner.register_hook(losses)
     runner.train()
     return runner, losses.steps
+
+
+def random_network(cfg, path, seed=0):
+    """Random weights that tell one place from another, with the statistics of a network that was trained."""
+    torch.manual_seed(seed)
+    model = build_model(cfg)
+    for name, value in model.named_parameters():
+        if value.ndim > 1:
+            torch.nn.init.xavier_normal_(value, 0.5 if name.startswith('bbox_head') else 1)
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm):
+            norm.running_mean.normal_(0, 0.1)
+            norm.running_var.uniform_(0.5, 2)
+    torch.save(dict(state_dict=model.state_dict()), path)
 
 
 def types(value):

@@ -33,7 +33,7 @@ def open_embedder(
             and an ONNX file with one, with options or with `degrade`.
     """
     if is_onnx(config, checkpoint, degrade, options):
-        return _runner().OnnxFaceEmbedder(config, device, read=read_picture)
+        return _runner().OnnxFaceEmbedder(config, device, read_picture)
     from askd_mmdet.recognition.embedder import FaceEmbedder
 
     return FaceEmbedder(read_config(config, options), checkpoint, device, degrade)
@@ -50,18 +50,22 @@ def open_detector(
     device: str | None = None,
     degrade: bool = False,
     options: Sequence[str] = (),
-    **settings,
+    min_score: float = 0.3,
+    classes: Sequence[int] | None = None,
 ):
     """A FaceDetector, or an OnnxFaceDetector, which have the same methods; see :func:`open_embedder`.
 
     Args:
-        settings: Such as `min_score`, see there.
+        min_score: Detections of lower scores are left out.
+        classes: The labels that mean a face, for a config; an ONNX file knows one.
     """
     if is_onnx(config, checkpoint, degrade, options):
-        return _runner().OnnxFaceDetector(config, device, read=read_picture, **settings)
+        if classes is not None:
+            raise ValueError(f'{config} knows faces alone: name no --classes')
+        return _runner().OnnxFaceDetector(config, device, min_score, read_picture)
     from askd_mmdet.detection.detector import FaceDetector
 
-    return FaceDetector(read_config(config, options), checkpoint, device, degrade, **settings)
+    return FaceDetector(read_config(config, options), checkpoint, device, degrade, min_score, classes)
 
 
 def is_onnx(config: str, checkpoint: Path | None, degrade: bool = False, options: Sequence[str] = ()) -> bool:

@@ -13,6 +13,7 @@ _COMMANDS = {
         'demo': 'teacher, base and A-SKD on toy data, with a table and a picture',
     },
     'use': {
+        'detect': 'find, frame, cut out or hide faces in pictures and videos',
         'score': "evaluate any detector's WIDER FACE submission",
         'embed': 'turn faces into embeddings',
         'compare': 'say how similar two faces are',

@@ -1,6 +1,8 @@
 """Files that are written whole or not at all, and what to say of those that are missing."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,8 +20,29 @@ def data_hint(path: str | Path) -> str:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a whole file or nothing, and its folders where they are missing."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """:func:`replace_text` of any content."""
+    with part_of(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def part_of(path: Path, ending: str = '') -> Iterator[Path]:
+    """A name under which to write a file, which becomes `path` when all went well and is removed when not.
+
+    Args:
+        path: The file; its folders are made where they are missing.
+        ending: Of the name, for writers that go by it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two processes may write the same file.
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    part.write_text(text)
-    os.replace(part, path)
+    part = path.with_name(f'{path.name}.{os.getpid()}.part{ending}')
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

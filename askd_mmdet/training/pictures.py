@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from askd_mmdet.training.files import data_hint
+from askd_mmdet.training.files import data_hint, replace_bytes
 from askd_mmdet.training.settings import check_type
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')  # upper case as well
@@ -24,7 +24,9 @@ _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values tha
 _BITS, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of TIFF
 
 
-def find_pictures(folder: str | Path, say: Callable[[str], None] | None = None) -> list[str]:
+def find_pictures(
+    folder: str | Path, say: Callable[[str], None] | None = None, endings: tuple[str, ...] = PICTURES
+) -> list[str]:
     """The pictures below a folder, at any depth, behind links as well.
 
     What is hidden (`._x.jpg`, `.ipynb_checkpoints`) is passed over.
@@ -32,6 +34,7 @@ def find_pictures(folder: str | Path, say: Callable[[str], None] | None = None) 
     Args:
         folder: Where to look; it may be hidden itself.
         say: Gets the line that counts the files with other endings, where there are any; by default the log.
+        endings: Of the files that are looked for, in small letters.
 
     Returns:
         Their names relative to the folder, sorted by folder and file; none where there is no such folder.
@@ -47,7 +50,7 @@ def find_pictures(folder: str | Path, say: Callable[[str], None] | None = None) 
             ending = os.path.splitext(name)[1].lower()
             if name.startswith('.'):
                 continue
-            if ending in PICTURES:
+            if ending in endings:
                 names.append(name if prefix == '.' else f'{prefix}/{name}')
             else:
                 others[ending or 'none'] += 1
@@ -144,6 +147,26 @@ def decode_picture(content: bytes) -> np.ndarray:
 def read_picture(path: str | Path) -> np.ndarray:
     """:func:`decode_picture` of a file; raises OSError where it cannot be read."""
     return decode_picture(Path(path).read_bytes())
+
+
+def write_picture(path: Path, image: np.ndarray) -> None:
+    """Write a picture whole or not at all, in the format of its ending, one of `PICTURES`, and nothing but its pixels.
+
+    Args:
+        path: The file.
+        image: BGR uint8 (H, W, 3).
+
+    Raises:
+        OSError: When it cannot be written.
+        ValueError: When the format cannot hold it.
+    """
+    ending = path.suffix.lower()
+    kind = '.ppm' if ending == '.pgm' else ending  # which readers tell by the content, and OpenCV refuses for colours
+    try:
+        _, content = cv2.imencode(kind, image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    except cv2.error as error:
+        raise ValueError(f'{path}: a picture {image.shape} cannot be written as {ending}') from error
+    replace_bytes(path, content.tobytes())
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:

@@ -12,10 +12,9 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from askd_mmdet.detection import FaceDetector
-from askd_mmdet.training import build_model
 from askd_mmdet.training.config import settle
 from tests.own_model import small_faster_rcnn, small_retinanet
-from tests.toy_run import BASE, HR, toy_config
+from tests.toy_run import BASE, HR, random_network, toy_config
 
 FOUND = {}
 
@@ -32,20 +31,6 @@ class KeepDetections(BaseMetric):
 
     def compute_metrics(self, results):
         return {}
-
-
-def settled_weights(cfg, path, seed=0):
-    """Random weights that tell one place from another, with the statistics of a network that was trained."""
-    torch.manual_seed(seed)
-    model = build_model(cfg)
-    for name, value in model.named_parameters():
-        if value.ndim > 1:
-            torch.nn.init.xavier_normal_(value, 0.5 if name.startswith('bbox_head') else 1)
-    for norm in model.modules():
-        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm):
-            norm.running_mean.normal_(0, 0.1)
-            norm.running_var.uniform_(0.5, 2)
-    torch.save(dict(state_dict=model.state_dict()), path)
 
 
 def run_test(cfg, checkpoint):
@@ -96,7 +81,7 @@ def expect_equal(detector, expected, min_score, at_least):
 @pytest.mark.parametrize('name, degrade', [(HR, False), (BASE, True)])
 def test_a_config_of_ours_finds_what_its_test_finds(toy_data, tmp_path, name, degrade, unformatted_configs):
     cfg = toy_config(name, toy_data, tmp_path)
-    settled_weights(cfg, tmp_path / 'a.pth')
+    random_network(cfg, tmp_path / 'a.pth')
     expected = run_test(cfg, tmp_path / 'a.pth')
     before = cfg.to_dict()
     for min_score in (0, between(expected)):
@@ -121,7 +106,7 @@ def test_a_config_of_ours_finds_what_its_test_finds(toy_data, tmp_path, name, de
 def test_stock_detectors_find_what_their_test_finds(coco, tmp_path, name, small, unformatted_configs):
     small_ = {key: value for key, value in small(coco).items() if 'plugins' not in key}
     cfg = stock(coco, name, lambda _: small_, tmp_path)
-    settled_weights(cfg, tmp_path / 'a.pth')
+    random_network(cfg, tmp_path / 'a.pth')
     expected = run_test(cfg, tmp_path / 'a.pth')
     least = between(expected)
     expect_equal(FaceDetector(cfg, tmp_path / 'a.pth', min_score=least), expected, least, at_least=10)
@@ -135,7 +120,7 @@ def test_the_hook_that_degrades_is_heeded_on_request(coco, tmp_path, unformatted
     name = 'retinanet/retinanet_r18_fpn_1x_coco.py'
     hook = [dict(type='LowResolutionHook', ratio=[2, 4], test_ratio=4)]
     cfg = stock(coco, name, lambda _: small, tmp_path, custom_hooks=hook)
-    settled_weights(cfg, tmp_path / 'a.pth')
+    random_network(cfg, tmp_path / 'a.pth')
     expected = run_test(cfg, tmp_path / 'a.pth')
     expect_equal(FaceDetector(cfg, tmp_path / 'a.pth', degrade=True, min_score=0), expected, 0, at_least=10)
     cfg.custom_hooks = []
@@ -148,7 +133,7 @@ def test_the_hook_that_degrades_is_heeded_on_request(coco, tmp_path, unformatted
 def toy(toy_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp('toy_network')
     cfg = toy_config(HR, toy_data, folder)
-    settled_weights(cfg, folder / 'a.pth')
+    random_network(cfg, folder / 'a.pth')
     return cfg, folder / 'a.pth'
 
 
@@ -232,7 +217,7 @@ def test_configs_of_something_else_are_refused(toy, change, message):
 def test_a_network_of_several_classes_is_asked_which_are_faces(coco, tmp_path):
     cfg = stock(coco, 'retinanet/retinanet_r18_fpn_1x_coco.py', small_retinanet, tmp_path)
     cfg.model.bbox_head.num_classes = 3
-    settled_weights(cfg, tmp_path / 'a.pth')
+    random_network(cfg, tmp_path / 'a.pth')
     for classes in (None, [3]):
         with pytest.raises(ValueError, match='knows 3 classes'):
             FaceDetector(cfg, tmp_path / 'a.pth', classes=classes)

@@ -20,8 +20,8 @@ def test_a_file_gets_a_line_now_and_then():
     done = subprocess.run([sys.executable, '-c', SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True)
     lines = done.stderr.splitlines()
     assert [line.split(',')[0] for line in lines[:-1]] == [f'reading: {i} of 4' for i in (1, 2, 3)]
-    assert re.fullmatch(r'reading: 4 in 0:00:\d\d', lines[-1])
-    assert all(re.search(r'0:00:0\d left$', line) for line in lines[:-1]) and not done.stdout
+    assert re.fullmatch(r'reading: 4 in 0:00:\d\d, [1-6]\.\d/s', lines[-1])
+    assert all(re.search(r', [1-6]\.\d/s, 0:00:0\d left$', line) for line in lines[:-1]) and not done.stdout
 
 
 def test_a_terminal_gets_one_line_that_lives(tmp_path):
@@ -39,4 +39,4 @@ def test_a_terminal_gets_one_line_that_lives(tmp_path):
         if not part:
             break
         text += part
-    assert b'\r' in text and b'4/4' in text and text.count(b'\n') <= 2
+    assert b'\r' in text and b'4/4' in text and b'/s' in text and text.count(b'\n') <= 2
