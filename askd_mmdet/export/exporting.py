@@ -1,5 +1,6 @@
 """Detectors and embedders to ONNX files, each of which is compared with torch on real pictures before it is left."""
 
+import os
 from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -201,7 +202,7 @@ def _refuse(what, difference, tolerance):
 def _unless_it_fails(path):
     """A path to write to, which takes the name of the file when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
+    part = path.with_name(f'{path.name}.{os.getpid()}.part')  # two processes may write the same file
     try:
         yield part
         part.replace(path)

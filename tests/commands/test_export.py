@@ -1,5 +1,6 @@
 """`askd export`, and the commands that take its files."""
 
+import json
 import sys
 
 import cv2
@@ -11,7 +12,8 @@ from skimage.data import lfw_subset
 
 from askd_mmdet.analysis.networks import open_detector, open_embedder
 from askd_mmdet.detection.detector import FaceDetector
-from askd_mmdet.export.runner import OnnxFaceDetector, OnnxFaceEmbedder
+from askd_mmdet.export.exporting import unmatched
+from askd_mmdet.export.runner import Detections, OnnxFaceDetector, OnnxFaceEmbedder
 from askd_mmdet.recognition import FaceEmbedder
 from askd_mmdet.recognition.embedder import read_faces
 from tests.export.networks import detector_config, embedder_config, pictures, save_weights
@@ -72,6 +74,26 @@ def test_commands_take_an_onnx_file_instead_of_config_and_checkpoint(askd, weigh
     # A gallery of the same weights in torch.
     status, output, errors = askd('search', model, pair[0], faces / 'torch.npz', '--top', 2)
     assert status == 0 and len(output.splitlines()) == 2, errors
+
+
+def test_detect_takes_an_onnx_file_too(askd, weights, tmp_path):
+    detector, model = (DETECTOR, weights / 'detector.pth'), tmp_path / 'model.onnx'
+    assert askd('export', *detector, model)[0] == 0
+    files = [tmp_path / f'{i}.png' for i in range(3)]
+    for path, picture in zip(files, pictures(3)):
+        cv2.imwrite(str(path), picture)
+    found = []
+    for network in ([model], detector):
+        out = tmp_path / f'found{len(found)}'
+        arguments = '--score', 0.1, '--no-pictures', '--out', out, '--json', out / 'faces.json'
+        status, _, errors = askd('detect', *network, *files, *arguments)
+        assert status == 0, errors
+        content = json.loads((out / 'faces.json').read_text())
+        found.append([Detections(*map(np.float32, (each['boxes'], each['scores']))) for each in content])
+    assert len(found[0]) == 3 and all(len(each.scores) for each in found[0])
+    assert [unmatched(*pair) for pair in zip(*found)] == [0] * 3
+    status, _, errors = askd('detect', model, files[0], '--classes', 0, '--out', tmp_path / 'a')
+    assert status == 1 and 'knows faces alone' in errors
 
 
 def test_what_is_opened(askd, weights, faces):
