@@ -18,7 +18,7 @@ from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.training import build_model
 from askd_mmdet.training.config import load_config
 from tests.own_model import small_classifier, small_faster_rcnn, small_retinanet
-from tests.toy_run import ROOT
+from tests.toy_run import ROOT, random_network
 
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')])
 # Pages all of whose blocks of Python run; on the others they stand for files that a reader has.
@@ -168,6 +168,21 @@ def test_the_python_of_the_recognition_page_runs(tmp_path, monkeypatch):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (112, 112, 3), np.uint8)).save(name)
     names = run_python(ROOT / 'docs/recognition.md', tmp_path)
     assert names['embeddings'].shape == (2, 1024)
+
+
+def test_the_python_of_the_detection_page_runs(tmp_path, monkeypatch):
+    """With the toy network in the place of the real one, which takes half a minute."""
+    monkeypatch.chdir(tmp_path)
+    real, toy = 'detection/tinaface_r50-bn-cbam_widerface-16x_askd.py', 'toy/tinaface_r50-bn-cbam_toy-4x_askd.py'
+    text = (ROOT / 'docs/detection.md').read_text()
+    assert text.count(f"'askd_mmdet::{real}'") == 1
+    (tmp_path / 'page.md').write_text(text.replace(real, toy))
+    random_network(load_config(f'askd_mmdet::{toy}'), 'student.pth')
+    for i, name in enumerate(('a.jpg', 'b.jpg')):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (120, 160, 3), np.uint8)).save(name)
+    names = run_python(tmp_path / 'page.md', tmp_path)
+    assert len(names['faces']) == len(names['found'].boxes) > 0
+    assert Image.open('framed.jpg').size == Image.open('hidden.jpg').size == (160, 120)
 
 
 def test_the_pages_name_every_kind_of_data_set_and_every_loss():

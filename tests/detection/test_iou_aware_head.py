@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmcv.ops import batched_nms
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
@@ -176,6 +177,20 @@ def test_predictions_are_thresholded_after_fusion_filtered_by_size_and_suppresse
     assert len(result) == len(kept) > 3
     np.testing.assert_allclose(result.scores.numpy(), scores[kept], rtol=1e-4)
     np.testing.assert_allclose(result.bboxes.numpy(), boxes[kept] / ([2, 4, 2, 4] if rescale else 1), atol=1e-3)
+
+
+@pytest.mark.parametrize('kind', ['nms', 'soft_nms'])
+def test_suppression_on_the_cpu_is_that_of_mmcv(head, kind):
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(3000, 2, generator=generator) * 300
+    boxes = torch.cat([corners, corners + 20 + 30 * torch.rand(3000, 2, generator=generator)], 1)
+    scores = torch.rand(3000, generator=generator)
+    cfg = ConfigDict(head.test_cfg, nms=dict(type=kind, iou_threshold=0.45), max_per_img=60)
+    results = InstanceData(bboxes=boxes, scores=scores, labels=torch.zeros(3000, dtype=torch.long))
+    found = head._bbox_post_process(results, cfg, img_meta=dict(scale_factor=(1, 1)))
+    expected, _ = batched_nms(boxes, scores, torch.zeros(3000), cfg.nms)
+    assert len(expected) > 60
+    torch.testing.assert_close(torch.cat([found.bboxes, found.scores[:, None]], 1), expected[:60])
 
 
 @pytest.mark.parametrize('rescale', [False, True])

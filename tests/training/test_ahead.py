@@ -34,9 +34,9 @@ def test_no_more_is_made_than_was_asked_for(depth):
     for _ in range(3):
         next(items)
     time.sleep(0.1)
-    assert len(made) == 3 + depth - 1
+    assert len(made) == 3 + depth
     items.close()
-    assert len(made) == 3 + depth - 1
+    assert len(made) == 3 + depth
 
 
 def test_an_error_comes_in_its_place():
