@@ -18,6 +18,7 @@ _COMMANDS = {
         'embed': 'turn faces into embeddings',
         'compare': 'say how similar two faces are',
         'search': 'find faces in a gallery',
+        'export': 'write a trained network as an ONNX file, which runs without torch',
         'convert': "turn checkpoints of the authors' recogniser or vedadet's TinaFace into ours, or back",
     },
     'data': {

@@ -58,19 +58,21 @@ def run(args: argparse.Namespace) -> None:
     import sys
     from functools import partial
 
-    from askd_mmdet.detection.detector import FaceDetector
+    from askd_mmdet.analysis.networks import ONNX, open_detector
     from askd_mmdet.detection.finding import Output, find_faces
     from askd_mmdet.detection.results import Journal, write_coco, write_json, write_submission
     from askd_mmdet.detection.sources import find_sources
     from askd_mmdet.detection.tiling import detect_tiled
-    from askd_mmdet.training.config import load_config, override, parse_overrides
     from askd_mmdet.training.settings import check_number
 
     check_number('askd detect', '--margin', args.margin, at_least=0)
+    if args.checkpoint and Path(args.config).suffix == ONNX:  # it is the first of several sources
+        args.source.insert(0, str(args.checkpoint))
+        args.checkpoint = None
     sources = find_sources(args.source, [args.out, *filter(None, [args.crops])], partial(print, file=sys.stderr))
-    cfg = load_config(args.config)
-    override(cfg, parse_overrides(args.cfg_options))
-    detector = FaceDetector(cfg, args.checkpoint, args.device, args.degrade, args.score, args.classes)
+    detector = open_detector(
+        args.config, args.checkpoint, args.device, args.degrade, args.cfg_options, args.score, args.classes
+    )
 
     def detect(images):
         if not args.tile:

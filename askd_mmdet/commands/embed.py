@@ -13,13 +13,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from askd_mmdet.analysis.networks import build_embedder
     from askd_mmdet.recognition.embedder import write_faces
-    from askd_mmdet.recognition.gallery import build_embedder, embed_folder
+    from askd_mmdet.recognition.gallery import embed_folder
 
     if not args.folder.is_dir():
         raise FileNotFoundError(f'{args.folder} is no folder')
     if args.out.suffix != '.npz':
         raise ValueError(f'{args.out} should end with .npz')
-    faces = embed_folder(build_embedder(args), args.folder, args.batch_size)
+    faces = embed_folder(
+        build_embedder(args),
+        args.folder,
+        args.batch_size,
+    )
     write_faces(args.out, faces)
     print(f'{args.out}: {len(faces.names)} faces, {faces.embeddings.shape[1]} numbers each')

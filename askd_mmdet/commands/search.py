@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from askd_mmdet.recognition.gallery import build_embedder, read_or_embed, search_gallery
+    from askd_mmdet.analysis.networks import build_embedder
+    from askd_mmdet.recognition.gallery import read_or_embed, search_gallery
 
     if args.sheet and args.sheet.suffix.lower() not in ('.jpg', '.png'):
         raise ValueError(f'--sheet {args.sheet} should end with .jpg or .png')
