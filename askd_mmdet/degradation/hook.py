@@ -75,7 +75,11 @@ class LowResolutionHook(Hook):
         self._degrade(runner.val_loop.dataloader.dataset, 'validation', ratio=self.test_ratio)
 
     def before_test(self, runner: Runner) -> None:
-        self._degrade(runner.test_loop.dataloader.dataset, 'test', ratio=self.test_ratio)
+        self.degrade_test(runner.test_loop.dataloader.dataset)
+
+    def degrade_test(self, dataset: Dataset) -> None:
+        """Degrade the pictures of a data set, or whatever has a `pipeline`, as in the test."""
+        self._degrade(dataset, 'test', ratio=self.test_ratio)
 
     def _degrade(self, dataset: Dataset, split: str, **settings) -> None:
         if any(dataset is done for done in self.degraded):  # validation comes after every epoch

@@ -6,6 +6,7 @@ from askd_mmdet.openmmlab import load
 load('mmdet')
 
 from askd_mmdet.detection.cbam_resnet import CBAMResNet
+from askd_mmdet.detection.detector import Detections, FaceDetector
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
 from askd_mmdet.detection.photometric_distortion import ClippedPhotoMetricDistortion
@@ -17,6 +18,8 @@ from askd_mmdet.detection.zero_init_resnet import ZeroInitResNet
 __all__ = [
     'CBAMResNet',
     'ClippedPhotoMetricDistortion',
+    'Detections',
+    'FaceDetector',
     'InceptionContext',
     'IoUAwareRetinaHead',
     'SquareCrop',

@@ -1,7 +1,6 @@
 """A trained network in use: pictures to embeddings, the similarity of two faces, the best matches in a gallery."""
 
 import copy
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import nn
 
 from askd_mmdet.training import build_model, load_weights
 from askd_mmdet.training.config import load_config
+from askd_mmdet.training.model import fingerprint
 from askd_mmdet.training.settings import check_number, check_type
 
 
@@ -143,20 +143,6 @@ def _source(image: str | Path | np.ndarray) -> dict:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
         raise ValueError(f'found an image {image.dtype} {image.shape}, expected BGR, uint8 (H, W, 3)')
     return dict(img_path='array', img=image)
-
-
-def fingerprint(model: nn.Module) -> str:
-    """16 hexadecimal digits that tell networks apart: a hash of all weights but the head's, which embeds nothing.
-
-    Example:
-        >>> fingerprint(nn.Identity())
-        'e3b0c44298fc1c14'
-    """
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        if not name.startswith('head.'):
-            digest.update(name.encode() + value.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:

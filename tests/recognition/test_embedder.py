@@ -15,7 +15,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 from askd_mmdet.degradation import low_resolution
-from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, fingerprint, read_faces, search, write_faces
+from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search, write_faces
+from askd_mmdet.training.model import fingerprint
 
 SIDE = 32
 
