@@ -69,8 +69,8 @@ def find_faces(image: np.ndarray, detector: Detector, find_landmarks: FindLandma
     Args:
         image: BGR, uint8 (H, W, 3).
         detector: See :class:`Detector`.
-        find_landmarks: From a picture and a face's box (4,) to its five landmarks (5, 2), or None where there are none:
-            what :func:`landmark_finder` makes of MTCNN. Where they are missing the box frames the face, see
+        find_landmarks: From a picture and a face's box (4,) to its five landmarks (5, 2), or None where there are none,
+            as :func:`mtcnn_if_installed` gives it. Where they are missing the box frames the face, see
             :func:`align_box`.
     """
     boxes = np.asarray(detector.detect([image])[0].boxes, np.float32)
@@ -78,6 +78,19 @@ def find_faces(image: np.ndarray, detector: Detector, find_landmarks: FindLandma
     landmarks = [find_landmarks(image, box) if find_landmarks else None for box in boxes]
     crops = [align_box(image, box) if points is None else align(image, points) for box, points in zip(boxes, landmarks)]
     return FoundFaces(boxes, crops, sum(points is None for points in landmarks))
+
+
+def mtcnn_if_installed() -> FindLandmarks:
+    """The function of :func:`landmark_finder`; where MTCNN is not installed one that finds nothing, which is said."""
+    try:
+        return landmark_finder()
+    except ModuleNotFoundError as error:
+        print(
+            f'MTCNN is not installed ({error}), so faces are cut out by their boxes instead of aligned by landmarks: '
+            "pip install 'askd_mmdet[align]'",
+            file=sys.stderr,
+        )
+        return lambda image, box: None
 
 
 def embed_photographs(
@@ -95,7 +108,7 @@ def embed_photographs(
         embedder: See :class:`Embedder`.
         folder: Of the photographs.
         names: Of the photographs, relative to the folder; by default all below it.
-        find_landmarks: See :func:`find_faces`.
+        find_landmarks: See :func:`find_faces`; by default MTCNN's where it is installed.
         batch_size: Faces of a photograph that are embedded together.
 
     Raises:
@@ -106,6 +119,7 @@ def embed_photographs(
     names = find_pictures(folder, partial(print, file=sys.stderr)) if names is None else names
     if not names:
         raise FileNotFoundError(f'{folder} holds no picture ({", ".join(PICTURES)})')
+    find_landmarks = find_landmarks or mtcnn_if_installed()
     unreadable, found = [], {}
     for name in track(names, f'finding faces in {folder}'):
         try:
@@ -143,10 +157,7 @@ def face_reader(args: argparse.Namespace, embedder: Embedder) -> Callable[[Path]
 
     config, checkpoint = args.detector
     detector = FaceDetector(config, checkpoint, args.device, min_score=args.min_score)
-    try:
-        find_landmarks, advice = landmark_finder(), 'in which MTCNN finds no landmarks'
-    except ModuleNotFoundError as error:
-        find_landmarks, advice = None, f"as MTCNN is not installed ({error}): pip install 'askd_mmdet[align]'"
+    find_landmarks = mtcnn_if_installed()
 
     def read(source: Path) -> Faces:
         if source.suffix == '.npz' and not source.is_dir():
@@ -162,7 +173,7 @@ def face_reader(args: argparse.Namespace, embedder: Embedder) -> Callable[[Path]
             file=sys.stderr,
         )
         if result.by_box:
-            print(f'{source}: {result.by_box} faces are cut out by their box, {advice}', file=sys.stderr)
+            print(f'{source}: {result.by_box} faces without landmarks are cut out by their box', file=sys.stderr)
         return result.faces
 
     return read

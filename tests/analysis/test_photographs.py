@@ -1,5 +1,6 @@
 """Photographs become galleries as detecting, cutting out and embedding by hand do."""
 
+import sys
 from types import SimpleNamespace
 
 import cv2
@@ -54,8 +55,14 @@ def photographs(tmp_path):
     return tmp_path
 
 
-def test_a_folder_becomes_a_gallery(photographs):
+@pytest.fixture
+def no_mtcnn(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'facenet_pytorch', None)
+
+
+def test_a_folder_becomes_a_gallery(photographs, no_mtcnn, capsys):
     faces, unreadable, without_face, by_box = embed_photographs(Bright(), Means(), photographs, batch_size=3)
+    assert 'MTCNN is not installed' in capsys.readouterr().err
     assert faces.names == ['a.png#0', 'a.png#1', 'größer als/c.png#0']
     assert (unreadable, without_face, by_box) == (['cut.png'], ['b.png'], 3)
     assert (faces.folder, faces.fingerprint) == (str(photographs), 'means')
@@ -68,7 +75,7 @@ def test_a_folder_becomes_a_gallery(photographs):
     np.testing.assert_array_equal(faces.embeddings, Means().embed(crops, 3))
 
 
-def test_names_choose_photographs(photographs):
+def test_names_choose_photographs(photographs, no_mtcnn):
     faces = embed_photographs(Bright(), Means(), photographs, ['größer als/c.png'], batch_size=3).faces
     assert faces.names == ['größer als/c.png#0'] and len(faces.embeddings) == 1
 
@@ -87,13 +94,35 @@ def test_landmarks_align_and_where_there_are_none_the_box_frames(photographs):
     np.testing.assert_array_equal(crops[1], align_box(image, boxes[1]))
 
 
+def test_mtcnn_aligns_where_it_is_installed(tmp_path, monkeypatch):
+    """With a stand-in that sees the landmarks of the template, in whatever it is shown."""
+    shown = []
+
+    class Template:
+        def __init__(self, **settings):
+            pass
+
+        def detect(self, image, landmarks):
+            shown.append(image.shape)
+            return np.float32([(32, 32, 96, 96)]), [1], TEMPLATE[None] / 112 * 64 + 32
+
+    monkeypatch.setitem(sys.modules, 'facenet_pytorch', SimpleNamespace(MTCNN=Template))
+    picture = np.zeros((200, 200, 3), np.uint8)
+    picture[75:125, 60:110] = face(0)
+    (tmp_path / 'a.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
+    faces, _, _, by_box = embed_photographs(Bright(), Means(), tmp_path, batch_size=3)
+    assert by_box == 0 and shown == [(128, 128, 3)]
+    expected = Means().embed([align(picture, TEMPLATE / 112 * SIDE + (60, 75))], 3)
+    np.testing.assert_allclose(faces.embeddings, expected, atol=0.01)
+
+
 def test_boxes_of_less_than_a_pixel_are_no_faces():
     boxes = np.float32([(5, 5, 5.5, 30), (5, 5, 30, 5), (9, 9, 8, 8), (5, 5, 30, 30)])
     detector = SimpleNamespace(detect=lambda images: [SimpleNamespace(boxes=boxes)])
     assert find_faces(astronaut(), detector).boxes.tolist() == [[5, 5, 30, 30]]
 
 
-def test_where_there_is_nothing_it_says_so(photographs, tmp_path):
+def test_where_there_is_nothing_it_says_so(photographs, tmp_path, no_mtcnn):
     with pytest.raises(ValueError, match=r'no face in 2 photographs of .*, 1 of which cannot be read: b.png, cut.png'):
         embed_photographs(Bright(), Means(), photographs, ['b.png', 'cut.png'])
     with pytest.raises(ValueError, match='no face in 1 photographs'):
