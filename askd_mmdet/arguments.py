@@ -54,9 +54,15 @@ def add_jobs(parser: argparse.ArgumentParser, work_dir: str) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     """The options of a command that uses a trained recognizer."""
     parser.add_argument(
-        'config', help='its config, e.g. askd_mmdet::recognition/arcface_ir50-cbam_casia-4x_askd.py, or a file'
+        'config',
+        help='its config, e.g. askd_mmdet::recognition/arcface_ir50-cbam_casia-4x_askd.py, or a file; or instead of '
+        'config and checkpoint an ONNX file of askd export',
     )
-    parser.add_argument('checkpoint', type=Path, help='weights that were trained with it, e.g. epoch_20.pth')
+    parser.add_argument(
+        'checkpoint', nargs='?', type=Path, help='weights that were trained with the config, e.g. epoch_20.pth'
+    )
+    # Argparse else gives the optional argument its place before it has seen what stands behind the next option.
+    parser.parse_args = parser.parse_intermixed_args
     parser.add_argument(
         '--degrade',
         action='store_true',
@@ -71,10 +77,11 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
     """The options of a command that takes photographs instead of aligned faces."""
     parser.add_argument(
         '--detector',
-        nargs=2,
+        nargs='+',
         metavar=('CONFIG', 'CHECKPOINT'),
         help='find the faces in photographs by this detector, e.g. '
-        'askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py epoch_630.pth (default: pictures are aligned faces)',
+        'askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py epoch_630.pth, or by an ONNX file of askd export; to '
+        'be named last (default: pictures are aligned faces)',
     )
     parser.add_argument(
         '--min-score',

@@ -13,6 +13,9 @@ TASKS = {'detection': 'mmdet', 'recognition': 'mmpretrain', 'classification': 'm
 # What a room may import beside the standard library, and which rooms it may know.
 CORE_LIBRARIES = {'torch', 'numpy', 'cv2', 'PIL', 'rich', 'mmengine', 'mmcv'}
 TOY_LIBRARIES = {'numpy', 'cv2', 'scipy', 'rich', 'skimage'}
+EXPORT_LIBRARIES = {'torch', 'torchvision', 'numpy', 'cv2', 'PIL', 'skimage', 'mmcv', 'onnx', 'onnxruntime'}
+# Somebody copies it.
+RUNNER = {'numpy', 'cv2', 'PIL', 'onnxruntime'}
 EXPERIMENT_LIBRARIES = {'torch', 'numpy', 'scipy', 'mmengine', 'rich', 'matplotlib', 'optuna'}
 
 
@@ -43,7 +46,7 @@ def found(room):
 
 
 def test_every_room_is_known_to_this_test():
-    assert set(rooms()) <= {*CORE, *TASKS, 'toy', 'experiments', 'analysis', 'commands'}
+    assert set(rooms()) <= {*CORE, *TASKS, 'toy', 'experiments', 'analysis', 'export', 'commands'}
     assert set(rooms()) >= CORE
 
 
@@ -58,9 +61,16 @@ def test_a_room_imports_what_it_may(room):
         assert frameworks <= {TASKS[room]} and known <= {*CORE, 'core', 'openmmlab'}
     elif room == 'toy':
         assert {name for name in libraries if name in third_party()} <= TOY_LIBRARIES and not known
+    elif room == 'export':  # knows tasks by the networks that it is handed
+        assert {name for name in libraries if name in third_party()} <= EXPORT_LIBRARIES and known <= CORE
     elif room == 'experiments':
         assert {name for name in libraries if name in third_party()} <= EXPERIMENT_LIBRARIES
         assert known <= {*CORE, 'version'}
+
+
+def test_the_runner_of_exported_networks_stands_alone():
+    libraries = {name.split('.')[0] for name in imports(PACKAGE / 'export/runner.py')}
+    assert libraries - set(sys.stdlib_module_names) == RUNNER
 
 
 @pytest.mark.parametrize('path', sorted((PACKAGE / 'commands').glob('*.py')), ids=lambda path: path.stem)

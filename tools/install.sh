@@ -57,7 +57,7 @@ headless_opencv
     { tail -5 "$log"; die "mmcv's operators cannot be imported (see above); remove $venv and try again"; }
 
 say '3/4 MMDetection, MMPretrain and the rest'
-install --no-build-isolation -e '.[tune,align,tests]'
+install --no-build-isolation -e '.[tune,align,onnx,tests]'
 headless_opencv
 
 say '4/4 check'

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from askd_mmdet.analysis.networks import open_detector
 from askd_mmdet.recognition.alignment import align, align_box
 from askd_mmdet.recognition.cropping import landmark_finder
 from askd_mmdet.recognition.embedder import Faces
@@ -150,13 +151,17 @@ def face_reader(args: argparse.Namespace, embedder: Embedder) -> Callable[[Path]
     """What makes embedded faces of the pictures, folders and .npz files that a command line names.
 
     With `--detector` pictures are photographs, else aligned faces.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`open_detector`.
     """
     if not args.detector:
         return partial(read_or_embed, embedder=embedder, batch_size=args.batch_size)
-    from askd_mmdet.detection.detector import FaceDetector  # who names none need not have MMDetection
-
-    config, checkpoint = args.detector
-    detector = FaceDetector(config, checkpoint, args.device, min_score=args.min_score)
+    if len(args.detector) > 2:
+        raise ValueError(
+            f'--detector names a config and a checkpoint, or an ONNX file; found {" ".join(args.detector)}'
+        )
+    detector = open_detector(*args.detector, device=args.device, min_score=args.min_score)
     find_landmarks = mtcnn_if_installed()
 
     def read(source: Path) -> Faces:

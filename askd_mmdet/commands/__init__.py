@@ -17,6 +17,7 @@ _COMMANDS = {
         'embed': 'turn faces into embeddings',
         'compare': 'say how similar two faces are',
         'search': 'find faces in a gallery',
+        'export': 'write a trained network as an ONNX file, which runs without torch',
         'convert': "turn other codes' checkpoints into ours, or back, and COCO results into a submission",
     },
     'data': {

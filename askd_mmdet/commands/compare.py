@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from askd_mmdet.recognition.gallery import build_embedder
+    from askd_mmdet.analysis.networks import build_embedder
 
     if args.threshold is not None and not -1 <= args.threshold <= 1:
         raise ValueError(f'--threshold is {args.threshold}, expected a cosine in [-1, 1]')

@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from askd_mmdet.analysis.networks import build_embedder
     from askd_mmdet.analysis.photographs import face_reader
     from askd_mmdet.recognition.embedder import write_faces
-    from askd_mmdet.recognition.gallery import build_embedder
 
     if not args.folder.is_dir():
         raise FileNotFoundError(f'{args.folder} is no folder')

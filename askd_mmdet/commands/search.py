@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from askd_mmdet.analysis.networks import build_embedder
     from askd_mmdet.analysis.photographs import face_reader
-    from askd_mmdet.recognition.gallery import build_embedder, search_gallery
+    from askd_mmdet.recognition.gallery import search_gallery
 
     if args.sheet and args.sheet.suffix.lower() not in ('.jpg', '.png'):
         raise ValueError(f'--sheet {args.sheet} should end with .jpg or .png')

@@ -129,6 +129,38 @@ class IoUAwareRetinaHead(RetinaHead):
             logits, [pred.float() for pred in bbox_preds], batch_img_metas=batch_img_metas, **kwargs
         )
 
+    def candidates(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        iou_preds: list[Tensor],
+        image_size: tuple[int, int],
+    ) -> tuple[Tensor, Tensor]:
+        """What thresholds and NMS choose from: every anchor's box and fused score.
+
+        Unlike `predict_by_feat` it has no loop over pictures and no list of results, so that it can be exported.
+
+        Args:
+            cls_scores, bbox_preds, iou_preds: Of every level, see `forward_single`.
+            image_size: Height and width in pixels, without the padding, to which boxes are clipped.
+
+        Returns:
+            Boxes (N, A, 4), x1, y1, x2, y2 in pixels of the network's image, and scores in [0, 1], (N, A), both level
+            by level.
+        """
+
+        def flat(levels, numbers):
+            return torch.cat([x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, numbers) for x in levels], 1)
+
+        scores = fuse_scores(flat(cls_scores, 1), flat(iou_preds, 1), self.test_cfg.score_alpha)[..., 0]
+        deltas = flat([x.float() for x in bbox_preds], 4)
+        sizes = [x.shape[-2:] for x in cls_scores]
+        anchors = torch.cat(self.prior_generator.grid_priors(sizes, device=deltas.device)).repeat(deltas.shape[0], 1)
+        boxes = self.bbox_coder.decode(anchors, deltas.reshape(-1, 4)).reshape(deltas.shape)
+        height, width = map(torch.as_tensor, image_size)
+        limits = torch.stack([width, height, width, height]).to(boxes)
+        return boxes.clamp(min=0).minimum(limits), scores
+
     def _bbox_post_process(self, results, cfg, rescale=False, with_nms=True, img_meta=None) -> InstanceData:
         # Before NMS, or a box too small to stay would suppress a valid neighbour first.
         width, height = get_box_wh(results.bboxes)
@@ -141,12 +173,12 @@ def fuse_scores(cls_logit: Tensor, iou_logit: Tensor, alpha: float) -> Tensor:
     """sigmoid(cls)^(2 alpha) * sigmoid(iou)^(2 (1 - alpha)), in float32.
 
     Args:
-        cls_logit: (N, A, H, W), one class.
-        iou_logit: (N, A, H, W).
+        cls_logit: Of one class, e.g. (N, A, H, W).
+        iou_logit: Of the same shape.
         alpha: Share of the classification, in [0, 1].
 
     Returns:
-        Scores in [0, 1], (N, A, H, W).
+        Scores in [0, 1], of the same shape.
 
     Example:
         >>> import torch

@@ -1,6 +1,5 @@
 """Faces in folders and files: embedded, read back, and drawn beside what was found for them."""
 
-import argparse
 import csv
 import io
 import os
@@ -17,7 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from askd_mmdet.recognition.alignment import align_box
 from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search
-from askd_mmdet.training.config import load_config, override, parse_overrides
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture
 from askd_mmdet.training.progress import track
@@ -26,17 +24,6 @@ TILE = 112
 CAPTION = 36
 # Nobody looks at more, and a JPEG ends at 65,500 pixels.
 SHEET_PROBES = 100
-
-
-def build_embedder(args: argparse.Namespace) -> FaceEmbedder:
-    """The embedder that a command line asks for, see `askd_mmdet.arguments.add_network`.
-
-    Raises:
-        FileNotFoundError, ValueError: See :class:`FaceEmbedder`; also for a setting that nothing reads.
-    """
-    cfg = load_config(args.config)
-    override(cfg, parse_overrides(args.cfg_options))
-    return FaceEmbedder(cfg, args.checkpoint, args.device, args.degrade)
 
 
 def embed_folder(embedder: FaceEmbedder, folder: Path, batch_size: int) -> Faces:

@@ -1,0 +1,62 @@
+"""Write a trained detector or recognizer as one ONNX file, which runs without torch.
+
+The file takes pictures as they are, BGR uint8 (N, H, W, 3): any number, and of a detector any size. It is compared with
+torch on real pictures before it is left: boxes to 0.1 pixels, scores to 1e-3, embeddings to 1e-5.
+"""
+
+import argparse
+from pathlib import Path
+
+from askd_mmdet.arguments import add_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'config', help='its config, e.g. askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py, or a file'
+    )
+    parser.add_argument('checkpoint', type=Path, help='weights that were trained with it, e.g. epoch_630.pth')
+    parser.add_argument('out', type=Path, help='file to write, *.onnx')
+    parser.add_argument(
+        '--nms', action='store_true', help='put thresholds and NMS of a detector inside; it takes one picture at a time'
+    )
+    parser.add_argument(
+        '--pictures',
+        type=Path,
+        metavar='FOLDER',
+        help='compare on these pictures (default: photographs and faces of scikit-image)',
+    )
+    add_options(parser, 'override settings of the config, e.g. model.head=None for a checkpoint without a head')
+
+
+def run(args: argparse.Namespace) -> None:
+    from askd_mmdet.analysis.networks import ONNX, read_config
+
+    if args.out.suffix != ONNX:
+        raise ValueError(f'{args.out} should end with {ONNX}')
+    try:
+        from askd_mmdet.export.exporting import export_detector, export_embedder
+    except ModuleNotFoundError as error:
+        raise ValueError(f"onnx is not installed ({error}): pip install 'askd_mmdet[onnx]'") from error
+    cfg = read_config(args.config, args.cfg_options)
+    pictures = read_pictures(args.pictures) if args.pictures else []
+    if cfg.get('model', {}).get('type') == 'FaceRecognizer':
+        from askd_mmdet.recognition.embedder import FaceEmbedder
+
+        if args.nms:
+            raise ValueError('--nms is for detectors, and this config is of a recognizer')
+        differences = export_embedder(FaceEmbedder(cfg, args.checkpoint, 'cpu'), args.out, pictures)
+    else:
+        from askd_mmdet.detection.detector import FaceDetector
+
+        detector = FaceDetector(cfg, args.checkpoint, 'cpu', min_score=0)
+        differences = export_detector(detector, args.out, args.nms, pictures)
+    print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MB; largest differences from torch: {differences}')
+
+
+def read_pictures(folder: Path) -> list:
+    from askd_mmdet.training.pictures import find_pictures, read_picture
+
+    names = find_pictures(folder)
+    if not names:
+        raise FileNotFoundError(f'{folder} holds no picture')
+    return [read_picture(folder / name) for name in names]

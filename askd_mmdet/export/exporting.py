@@ -1,0 +1,208 @@
+"""Detectors and embedders to ONNX files, each of which is compared with torch on real pictures before it is left."""
+
+from collections.abc import Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage import data
+from torch import nn
+
+from askd_mmdet.degradation.transform import walk
+from askd_mmdet.export.network import DetectorNetwork, EmbedderNetwork, write_onnx
+from askd_mmdet.export.runner import Detections, OnnxFaceDetector, OnnxFaceEmbedder
+
+# The largest differences from torch: of boxes in pixels of the network's input, of scores, of numbers in an embedding.
+BOXES, SCORES, EMBEDDINGS = 0.1, 1e-3, 1e-5
+
+
+def export_detector(detector, path: Path, nms: bool = False, pictures: Iterable[np.ndarray] = ()) -> str:
+    """Write a detector as one ONNX file, for `runner.OnnxFaceDetector` or any other runtime.
+
+    The input `images` is BGR uint8 (N, H, W, 3) of any size; normalisation and padding are inside. What comes out:
+    see :class:`DetectorNetwork`.
+
+    Args:
+        detector: A FaceDetector, whose head is an IoUAwareRetinaHead.
+        path: The file, which appears when it was checked.
+        nms: Whether thresholds and NMS are inside, for one picture at a time.
+        pictures: BGR uint8 (H, W, 3), to check it on; by default photographs of scikit-image.
+
+    Returns:
+        The largest differences, in words.
+
+    Raises:
+        ValueError: When the network or its pipeline is of a kind that the file cannot hold, or the file's boxes differ
+            from torch's by more than BOXES, or scores by more than SCORES. Then no file is left.
+    """
+    model, pictures = detector.model, _pictures(pictures)
+    if not hasattr(getattr(model, 'bbox_head', None), 'candidates'):
+        raise ValueError(f'found a {type(model).__name__}, expected a detector with an IoUAwareRetinaHead')
+    resizes = [step for step in walk(detector.pipeline.transforms) if type(step).__name__ == 'Resize']
+    if len(resizes) != 1 or not resizes[0].keep_ratio or not isinstance(resizes[0].scale, tuple):
+        raise ValueError('found another pipeline than one with Resize(scale=(width, height), keep_ratio=True)')
+    test = model.bbox_head.test_cfg
+    settings = dict(
+        kind='detector',
+        nms=nms,
+        scale=resizes[0].scale,
+        score_threshold=test.score_thr,
+        iou_threshold=test.nms.iou_threshold,
+        max_per_picture=test.max_per_img,
+        min_box_side=test.min_box_side,
+        min_face_height=test.min_face_height,
+        classes=['face'],
+        fingerprint=detector.fingerprint,
+    )
+    example = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
+    axes = dict(images={0: 'pictures', 1: 'height', 2: 'width'})
+    with _unless_it_fails(path) as part:
+        axes.update(boxes={0: 'pictures', 1: 'anchors'}, scores={0: 'pictures', 1: 'anchors'})
+        write_onnx(DetectorNetwork(model), part, dict(images=example), axes, {**settings, 'nms': False})
+        differences = check_candidates(part, detector, pictures)
+        if nms:
+            plain = OnnxFaceDetector(part, 'cpu', min_score=0)
+            axes = dict(images={1: 'height', 2: 'width'}, boxes={0: 'detections'}, scores={0: 'detections'})
+            inputs = dict(images=example, scale=torch.ones(2))
+            write_onnx(DetectorNetwork(model, suppressing=True), part, inputs, axes, settings)
+            check_suppression(part, plain, pictures)
+    boxes, scores = differences
+    return f'boxes {boxes:.2g} px, scores {scores:.2g}, on {len(pictures)} pictures'
+
+
+def export_embedder(embedder, path: Path, pictures: Iterable[np.ndarray] = ()) -> str:
+    """Write an embedder as one ONNX file, for `runner.OnnxFaceEmbedder` or any other runtime.
+
+    The input `images` is BGR uint8 (N, side, side, 3), of the size that the config sets; the output `embeddings` is
+    float32 (N, D), of length 1.
+
+    Args:
+        embedder: A FaceEmbedder.
+        path: The file, which appears when it was checked.
+        pictures: BGR uint8 (H, W, 3), to check it on; by default faces and photographs of scikit-image.
+
+    Returns:
+        The largest difference, in words.
+
+    Raises:
+        ValueError: When the pipeline does something else than to resize as `ResizeToHR`, or the embeddings differ from
+            torch's by more than EMBEDDINGS. Then no file is left.
+    """
+    pictures = _pictures(pictures)
+    side = prepared(embedder.pipeline, pictures[0])[0].shape[-1]
+    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    axes = dict(images={0: 'pictures'}, embeddings={0: 'pictures'})
+    settings = dict(kind='embedder', size=side, fingerprint=embedder.fingerprint)
+    with _unless_it_fails(path) as part:
+        write_onnx(EmbedderNetwork(embedder.model), part, dict(images=example), axes, settings)
+        difference = check_embeddings(part, embedder, pictures)
+    return f'embeddings {difference:.2g}, on {len(pictures)} pictures'
+
+
+def check_candidates(path: Path, detector, pictures: list[np.ndarray]) -> tuple[float, float]:
+    """The largest differences of all anchors' boxes and scores from torch's, each prepared in its own way.
+
+    Raises:
+        ValueError: When one is too large.
+    """
+    file = OnnxFaceDetector(path, 'cpu')
+    head, largest = detector.model.bbox_head, []
+    for picture in pictures:
+        inputs, sample = prepared(detector.pipeline, picture)
+        image = file.prepare(picture)
+        _check_preparation(image, inputs, 0)
+        with torch.inference_mode():
+            data = detector.model.data_preprocessor(dict(inputs=[inputs], data_samples=[sample]))
+            features = detector.model.extract_feat(data['inputs'])
+            expected = head.candidates(*head(features), sample.img_shape)
+        found = file.session.run(None, dict(images=image[None]))
+        largest.append([_difference(a, b.cpu().numpy()) for a, b in zip(found, expected)])
+    boxes, scores = np.max(largest, 0)
+    _refuse(f'boxes by {boxes:.2g} px', boxes, BOXES)
+    _refuse(f'scores by {scores:.2g}', scores, SCORES)
+    return boxes, scores
+
+
+def check_suppression(path: Path, plain: OnnxFaceDetector, pictures: list[np.ndarray]) -> None:
+    """See that a file with NMS inside finds the same faces as one without, as sets.
+
+    Raises:
+        ValueError: When it does not.
+    """
+    for found, expected in zip(OnnxFaceDetector(path, 'cpu', min_score=0).detect(pictures), plain.detect(pictures)):
+        _refuse(f'NMS, which leaves {len(found.scores)} of {len(expected.scores)} faces', unmatched(found, expected), 0)
+
+
+def unmatched(found: Detections, expected: Detections) -> int:
+    """How many detections of two sets have no partner within BOXES and SCORES in the other."""
+    boxes = np.abs(found.boxes[:, None] - expected.boxes).max(-1, initial=0) <= BOXES
+    pairs = boxes & (np.abs(found.scores[:, None] - expected.scores) <= SCORES)
+    return int((~pairs.any(0)).sum() + (~pairs.any(1)).sum())
+
+
+def check_embeddings(path: Path, embedder, pictures: list[np.ndarray]) -> float:
+    """The largest difference from torch's embeddings, of pictures that torch has prepared.
+
+    Raises:
+        ValueError: When it is too large.
+    """
+    file = OnnxFaceEmbedder(path, 'cpu')
+    largest = 0
+    for picture in pictures:
+        inputs, sample = prepared(embedder.pipeline, picture)
+        # Of a value in the middle between two grey levels either is right.
+        _check_preparation(file.prepare(picture), inputs, 1)
+        inputs = inputs.round().clamp(0, 255).to(torch.uint8)
+        with torch.inference_mode():
+            (result,) = embedder.model.test_step(dict(inputs=[inputs], data_samples=[sample]))
+        expected = nn.functional.normalize(result.embedding, dim=0).cpu().numpy()
+        (found,) = file.session.run(None, dict(images=inputs.permute(1, 2, 0).numpy()[None]))
+        largest = max(largest, _difference(found[0], expected))
+    _refuse(f'embeddings by {largest:.2g}', largest, EMBEDDINGS)
+    return largest
+
+
+def prepared(pipeline, picture: np.ndarray):
+    """A picture as the network's config prepares it, (3, H, W), and its data sample."""
+    packed = pipeline(dict(img_path='array', img_id=0, img=picture))
+    return packed['inputs'], packed['data_samples']
+
+
+def _pictures(given):
+    """BGR, uint8: those given, or photographs and faces that ship with scikit-image."""
+    faces = (np.dstack([face] * 3) for face in np.uint8(data.lfw_subset()[:4] * 255))
+    default = data.astronaut(), data.coffee(), data.chelsea(), *faces
+    return list(given) or [np.ascontiguousarray(picture[..., ::-1]) for picture in default]
+
+
+def _check_preparation(image, inputs, tolerance):
+    expected = inputs.permute(1, 2, 0).numpy()
+    if image.shape != expected.shape or np.abs(image - expected.astype(np.float32)).max() > tolerance:
+        raise ValueError(
+            f"the config's test pipeline makes other pictures {expected.shape} than the runner {image.shape}, which "
+            'only resizes: by Resize(keep_ratio=True) for detectors, by ResizeToHR for recognizers'
+        )
+
+
+def _difference(found, expected):
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return np.inf
+    return float(np.abs(found - expected).max(initial=0))
+
+
+def _refuse(what, difference, tolerance):
+    if difference > tolerance:
+        raise ValueError(f'onnxruntime differs from torch in {what}, expected at most {tolerance}; nothing was written')
+
+
+@contextmanager
+def _unless_it_fails(path):
+    """A path to write to, which takes the name of the file when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
