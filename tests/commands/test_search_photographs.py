@@ -129,6 +129,50 @@ def test_where_mtcnn_finds_no_landmarks_it_says_so(tool, photographs, tmp_path, 
     )
 
 
+def test_onnx_files_find_and_embed_the_same(askd, photographs, tmp_path, monkeypatch):
+    pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+    pytest.importorskip('onnx', reason='onnx is not installed')
+    from askd_mmdet.export.exporting import export_detector, export_embedder
+    from tests.export.networks import build_detector, build_embedder
+
+    monkeypatch.setitem(sys.modules, 'facenet_pytorch', None)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    detector, embedder = build_detector('bn', tmp_path), build_embedder(tmp_path)
+    paths = [photographs / name for name in find_pictures(photographs) if name != 'cut.jpg']
+    scores = np.sort(np.concatenate([found.scores for found in detector.detect(paths)]))[-12:]
+    border = np.diff(scores).argmax()  # no rounding carries a score over it
+    export_detector(detector, tmp_path / 'detector.onnx')
+    export_embedder(embedder, tmp_path / 'embedder.onnx')
+    embedders = ('askd_mmdet::toy/arcface_ir18-cbam_toy.py', tmp_path / 'embedder.pth'), (tmp_path / 'embedder.onnx',)
+    detectors = (DETECTOR, tmp_path / 'bn.pth'), (tmp_path / 'detector.onnx',)
+    galleries = []
+    for embedded_by, found_by in zip(embedders, detectors):
+        options = '--min-score', scores[border : border + 2].mean(), '--detector', *found_by
+        status, _, errors = askd('embed', *embedded_by, photographs, tmp_path / 'gallery.npz', *options)
+        assert status == 0, errors
+        galleries.append(read_faces(tmp_path / 'gallery.npz'))
+    torchs, onnxs = galleries
+    assert torchs.names == onnxs.names and torchs.fingerprint == onnxs.fingerprint
+    np.testing.assert_allclose(onnxs.boxes, torchs.boxes, atol=0.1)
+    np.testing.assert_allclose(onnxs.embeddings, torchs.embeddings, atol=0.01)  # of crops that lie 0.1 pixels apart
+    # A gallery of one is searched by the other.
+    name = torchs.names[0].rpartition('#')[0]
+    arguments = photographs / name, tmp_path / 'gallery.npz', *options[:2], '--detector', *detectors[0]
+    assert askd('search', *embedders[0], *arguments)[0] == 0
+
+
+def test_a_detector_is_named_by_two_files_or_one(askd, network, weights, photographs, tmp_path):  # noqa: F811
+    embedder = network / 'config.py', network / '0.pth'
+    for named, message in (
+        ((DETECTOR, weights, weights), f'a config and a checkpoint, or an ONNX file; found {DETECTOR} {weights}'),
+        ((DETECTOR,), 'expected a checkpoint'),
+        ((DETECTOR, tmp_path / 'gone.pth'), 'gone.pth'),
+        ((tmp_path / 'gone.onnx',), 'onnx'),
+    ):
+        status, _, errors = askd('embed', *embedder, photographs, tmp_path / 'a.npz', '--detector', *named)
+        assert status == 1 and message in errors and not (tmp_path / 'a.npz').exists(), errors
+
+
 def test_mistakes_are_one_message(tool, photographs, tmp_path):
     for arguments, message in (
         (
