@@ -14,6 +14,8 @@ from mmengine.registry import RUNNERS
 from PIL import Image
 
 from askd_mmdet import commands, distillation, recognition
+from askd_mmdet.detection import FaceDetector
+from askd_mmdet.detection.detector import Detections
 from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.training import build_model
 from askd_mmdet.training.config import load_config
@@ -166,8 +168,18 @@ def test_the_python_of_the_recognition_page_runs(tmp_path, monkeypatch):
     torch.save(build_model(cfg).state_dict(), 'student.pth')
     for i, name in enumerate(('a.jpg', 'b.jpg')):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (112, 112, 3), np.uint8)).save(name)
+    # A photograph of a face where a detector would see one, as an untrained one does not.
+    torch.save(
+        build_model(load_config('askd_mmdet::detection/tinaface_r50-bn_widerface.py')).state_dict(), 'tinaface.pth'
+    )
+    face = Detections(np.float32([(10, 10, 90, 100)]), np.float32([0.9]))
+    monkeypatch.setattr(FaceDetector, 'detect', lambda self, images: [face for _ in images])
+    (tmp_path / 'photos').mkdir()
+    for name in ('a.jpg', 'b.jpg'):
+        (tmp_path / 'photos' / name).write_bytes((tmp_path / name).read_bytes())
     names = run_python(ROOT / 'docs/recognition.md', tmp_path)
     assert names['embeddings'].shape == (2, 1024)
+    assert [row[:3] for row in names['rows']] == [('a.jpg#0', 1, 'b.jpg#0')]
 
 
 def test_the_python_of_the_detection_page_runs(tmp_path, monkeypatch):
