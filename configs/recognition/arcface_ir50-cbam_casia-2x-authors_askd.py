@@ -5,7 +5,7 @@ custom_hooks = [
     *_base_.custom_hooks,
     dict(
         type='DistillationHook',
-        teacher='configs/recognition/arcface_ir50-cbam_casia.py',
+        teacher='askd_mmdet::recognition/arcface_ir50-cbam_casia.py',
         checkpoint='work_dirs/arcface_ir50-cbam_casia/epoch_20.pth',
         losses=dict(loss_attention=dict(type='AttentionSimilarityLoss', maps='raw', weight=10.0)),
     ),
