@@ -5,7 +5,7 @@ import numpy as np
 from mmdet.datasets.transforms import PhotoMetricDistortion
 from mmdet.registry import TRANSFORMS
 
-from askd_mmdet.training.settings import check_number
+from askd_mmdet.training.settings import check_number, check_numbers, check_type
 
 
 @TRANSFORMS.register_module()
@@ -21,16 +21,33 @@ class ClippedPhotoMetricDistortion(PhotoMetricDistortion):
 
     Args:
         prob: Share of the images that are distorted, in [0, 1].
-        **kwargs: PhotoMetricDistortion's: `brightness_delta` (grey levels), `contrast_range` and `saturation_range`
-            (factors), `hue_delta` (degrees), `swap_channels`.
+        brightness_delta: Greatest change, in grey levels.
+        contrast_range: Least and greatest factor.
+        saturation_range: Least and greatest factor.
+        hue_delta: Greatest turn, in degrees.
+        swap_channels: Whether the order of the channels changes, too.
 
     Raises:
-        ValueError: When built, if the probability is out of its range.
+        ValueError: When built, if a setting is of another type or out of its range.
     """
 
-    def __init__(self, prob: float = 0.5, **kwargs):
-        check_number('ClippedPhotoMetricDistortion', 'prob', prob, at_least=0, at_most=1)
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        prob: float = 0.5,
+        brightness_delta: float = 32,
+        contrast_range: tuple[float, float] = (0.5, 1.5),
+        saturation_range: tuple[float, float] = (0.5, 1.5),
+        hue_delta: float = 18,
+        swap_channels: bool = True,
+    ):
+        owner = type(self).__name__
+        check_number(owner, 'prob', prob, at_least=0, at_most=1)
+        for name, delta in dict(brightness_delta=brightness_delta, hue_delta=hue_delta).items():
+            check_number(owner, name, delta, at_least=0)
+        for name, factors in dict(contrast_range=contrast_range, saturation_range=saturation_range).items():
+            check_numbers(owner, name, factors, count=2, at_least=0)
+        check_type(owner, 'swap_channels', swap_channels, bool)
+        super().__init__(brightness_delta, contrast_range, saturation_range, hue_delta, swap_channels)
         self.prob = prob
 
     def transform(self, results: dict) -> dict:

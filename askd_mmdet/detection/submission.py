@@ -85,12 +85,12 @@ def _read_rows(rows):
 
 
 def iterate_submission(folder: str | Path) -> Iterator[tuple[str, Path]]:
-    """The images of a submission in the order of their names: `event/stem` and file.
+    """The images of a submission in the order of their names: `event/stem` and file. What is hidden is passed over.
 
     Raises:
         FileNotFoundError: When no event folder with a text file is there.
     """
-    paths = sorted(Path(folder).glob('*/*.txt'))
+    paths = sorted(Path(folder).glob('[!.]*/[!.]*.txt'))
     if not paths:
         flat = any(Path(folder).glob('*.txt'))
         found = 'has text files, but none in an event folder' if flat else 'is no folder with text files'

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from askd_mmdet.detection.wider_face_protocol import FURTHEST, IMAGE_NAME, in_reach
 from askd_mmdet.training.files import data_hint
+from askd_mmdet.training.settings import check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
 
 LAYOUT = """\
@@ -167,13 +168,14 @@ class WiderFaceTxtDataset(ReplacesUnreadable, BaseDetDataset):
 
     Raises:
         FileNotFoundError: When a file or folder is missing.
-        ValueError: When the annotation is malformed.
+        ValueError: When the annotation is malformed, or `ignore_invalid` is no bool.
         RuntimeError: When `max_refetch` images in a row are unreadable or left out by a transform.
     """
 
     METAINFO = dict(classes=('face',))
 
     def __init__(self, *args, ignore_invalid: bool = False, **kwargs):
+        check_type('WiderFaceTxtDataset', 'ignore_invalid', ignore_invalid, bool)
         # Before the parent, which loads the data.
         self.ignore_invalid = ignore_invalid
         super().__init__(*args, **kwargs)

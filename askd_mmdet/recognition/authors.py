@@ -45,12 +45,14 @@ def read_train_list(path: str | Path) -> list[str]:
             continue
         picture, *rest = line.replace('\\', '/').rsplit(None, 1)
         folder = picture.split('/')[-2:-1]
-        if not (rest and folder and folder[0].strip(' .') and rest[0].isascii() and rest[0].isdecimal()):
+        label = rest[0] if rest else ''
+        is_label = label.isascii() and label.isdecimal() and len(label) < 10
+        if not (is_label and folder and folder[0].strip(' .')):
             raise ValueError(
                 f"{path}:{number}: found {line!r}, expected a picture in its identity's folder and a label, as in "
                 "'image/000007/00000012.jpg  3'"
             )
-        identity, label = folder[0], int(rest[0])
+        identity, label = folder[0], int(label)
         if (other := label_of.setdefault(identity, label)) != label:
             raise ValueError(f'{path}:{number}: found label {label} for {identity}, which had label {other} before')
         if (other := identity_of.setdefault(label, identity)) != identity:

@@ -1,6 +1,7 @@
 """Crops as ArcFace networks expect them, of all pictures in a folder: landmarks found or read, faces aligned."""
 
 import csv
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def read_landmarks(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         OSError: When the file cannot be read.
-        ValueError: For a line that is not a name and ten numbers.
+        ValueError: For a line that is not a name and ten finite numbers.
     """
     landmarks = {}
     try:
@@ -52,10 +53,11 @@ def read_landmarks(path: Path) -> dict[str, np.ndarray]:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        finite = math.isfinite(float(text))
     except ValueError:
         return False
-    return text.isascii()  # of other scripts' digits Python makes numbers as well
+    # Of other scripts' digits and of 1_0 Python makes numbers as well.
+    return finite and text.isascii() and '_' not in text
 
 
 def face_finder() -> Callable[[str, np.ndarray], np.ndarray | None]:

@@ -90,7 +90,10 @@ def test_landmarks_outside_of_a_picture_skip_it_alone(tool, source, tmp_path):
     [
         ('face.png,1,2,3\n', "found 'face.png,1,2,3', expected a path and ten numbers"),
         ('face.png,1,2,3,4,5,6,7,8,9,x\n', 'expected a path and ten numbers'),
-        ('face.png,1,2,3,4,5,6,7,8,9,\u0663\n', 'expected a path and ten numbers'),
+        *(
+            (f'face.png,1,2,3,4,5,6,7,8,9,{number}\n', 'expected a path and ten numbers')
+            for number in ('\u0663', '1_0', 'nan', '1e999')
+        ),
         (line('a.png', LANDMARKS) + '\npath,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n', "found 'path,x1"),
     ],
 )

@@ -135,6 +135,8 @@ def test_mutated_files_are_read_by_their_own_numbers_or_named(tmp_path):
 def test_images_of_a_submission(tmp_path):
     for name in ('1--Riot/b.txt', '0--Parade/c.d.txt', '0--Parade/a.txt', 'notes.txt', '1--Riot/b.txt.12.part'):
         put(tmp_path / name, '')
+    for hidden in ('0--Parade/._a.txt', '.ipynb_checkpoints/a-checkpoint.txt'):
+        put(tmp_path / hidden, '')
     assert list(iterate_submission(tmp_path)) == [
         ('0--Parade/a', tmp_path / '0--Parade/a.txt'),
         ('0--Parade/c.d', tmp_path / '0--Parade/c.d.txt'),

@@ -176,6 +176,7 @@ def test_a_train_list_is_read_as_people_write_it(tmp_path):
         ('a/1.jpg  -1\n', 'list:1'),
         ('a/1.jpg  ²\n', 'list:1'),
         ('a/1.jpg  ٣\n', 'list:1'),
+        (f'a/1.jpg  {"1" * 5000}\n', 'list:1'),
         ('a/1.jpg\n', 'list:1'),
         ('7\n', 'list:1'),
     ],
