@@ -38,7 +38,9 @@ $(VENV)-upstream/.installed: tools/install.sh requirements/constraints.txt
 lint: install
 	@$(python) -m ruff check . && $(python) -m ruff format --check .
 
+# What an earlier build left in build/ would get into the wheel.
 wheel: install
+	@rm -rf build
 	@$(python) -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 benchmark: install

@@ -112,6 +112,22 @@ def test_the_commands_on_your_own_model_train_and_test_it(coco, imagenet, tmp_pa
     assert ('test', 'my_student.py') in seen
 
 
+def test_people_of_ones_own_are_split_and_checked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for person in range(52):
+        folder = tmp_path / f'data/aligned/{person}'
+        folder.mkdir(parents=True)
+        for i in range(4):
+            Image.new('L', (8, 8), person * 4 + i).save(folder / f'{i}.pgm')
+    called = [args for args in askd_commands(ROOT / 'docs/recognition.md') if 'data/people' in ' '.join(args)]
+    assert [arguments[0] for arguments in called] == ['split', 'check']
+    for arguments in called:
+        with pytest.raises(SystemExit) as end:
+            commands.main(arguments)
+        assert not end.value.code, end.value.code
+    assert capsys.readouterr().out.endswith('All is well.\n')
+
+
 def test_mosaic_before_the_degradation_makes_pairs_that_the_hook_takes(coco, tmp_path, monkeypatch):
     """YOLOX, by hand, before and after its hook has closed the mixing."""
     monkeypatch.chdir(tmp_path)

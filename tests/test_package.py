@@ -58,7 +58,9 @@ def test_three_lines_train_in_an_empty_folder(site, tmp_path):
     done = run([site / 'bin/askd', 'train', 'mine.py'], tmp_path, site)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / 'work_dirs/mine/epoch_1.pth').is_file()
-    assert 'OneDL' not in done.stdout + done.stderr
+    screen = (done.stdout + done.stderr).splitlines()
+    before_steps = next(i for i, line in enumerate(screen) if 'Epoch(' in line)
+    assert 5 <= before_steps <= 10 and not [line for line in screen if 'OneDL' in line or 'deprecated' in line]
 
 
 def test_mmengine_finds_the_configs_of_the_wheel(site, tmp_path):

@@ -70,7 +70,7 @@ if gpus:
     try:
         mmcv.ops.nms(box, box[:, 3], 0.5)
     except RuntimeError as error:
-        raise SystemExit(f'mmcv was compiled without CUDA ({error}): remove the environment, set FORCE_CUDA=1, see README')
+        raise SystemExit(f'mmcv was compiled without CUDA ({error}): remove the environment, set FORCE_CUDA=1, see docs/install.md')
 print(f'   torch {torch.__version__}, {gpus} GPU(s), mmcv {mmcv.__version__} with operators, mmdet {mmdet.__version__}')
 EOF
 touch "$venv/.installed"

@@ -1,4 +1,7 @@
-"""Evaluate a checkpoint: WIDER FACE AP (on request with submission files and pictures), or a metric of recognition."""
+"""Evaluate a checkpoint by the metric of its task: AP, verification, identification or accuracy.
+
+Detections on WIDER FACE are on request also written as a submission, and drawn.
+"""
 
 import argparse
 from pathlib import Path
@@ -28,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
     if (args.submission_dir or args.show_dir) and cfg.default_scope != 'mmdet':
         raise ValueError(
-            '--submission-dir and --show-dir are for detectors; a recognition metric draws with '
+            '--submission-dir and --show-dir are for detectors; metrics of recognition draw with '
             '--cfg-options test_evaluator.out_dir=FOLDER'
         )
     if args.submission_dir:

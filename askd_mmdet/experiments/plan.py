@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from askd_mmdet.training.config import CONFIGS, DATA, find_config, load_config, moved
+from askd_mmdet.training.config import CONFIGS, DATA, check_read, find_config, load_config, moved
 from askd_mmdet.training.launch import distillation_of
 
 
@@ -157,7 +157,7 @@ class Plan:
         adapt: What else is done to every config.
 
     Raises:
-        ValueError: For a method that the table does not have.
+        ValueError: For a method that the table does not have, or a setting that nothing reads.
     """
 
     def __init__(
@@ -219,8 +219,10 @@ class Plan:
         if self.table.toy:
             settings = transplant(self._read(self.table.toy), settings, self._read(self.table.hr))
         cfg = Config(copy.deepcopy(settings))
+        options = copy.deepcopy(self.table.options | options | self.options)
+        check_read(cfg, options)
         try:
-            cfg.merge_from_dict(copy.deepcopy(self.table.options | options | self.options))
+            cfg.merge_from_dict(options)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f'{config} cannot take these options ({error}); settings that only some rows have are options of '

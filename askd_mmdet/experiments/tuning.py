@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from askd_mmdet.experiments.jobs import run_jobs
 from askd_mmdet.experiments.plan import Plan, Row, Table
 from askd_mmdet.experiments.runs import Launch, gpu_names, locked, make_jobs, write_config
-from askd_mmdet.training.config import find_config, load_config
+from askd_mmdet.training.config import find_config, load_config, override
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.launch import distillation_of
 
@@ -186,7 +186,7 @@ class Search:
         self.work_dir, self.data, self.options, self.launch = work_dir, data, options or {}, launch or Launch()
         self.config = find_config(config).resolve()
         cfg = load_config(self.config)
-        cfg.merge_from_dict(self.options)
+        override(cfg, self.options)
         self.task = task_of(cfg)
         self.space = read_space(space, cfg)
         if shared := self.space.keys() & self.options.keys():

@@ -119,12 +119,12 @@ def parse_overrides(options: list[str]) -> dict:
     return parser.parse_args(['--cfg-options', *options] if options else []).cfg_options
 
 
-def override(cfg: Config, options: dict) -> None:
-    """Change settings by dotted name.
+def check_read(cfg: Config, options: dict) -> None:
+    """Refuse settings by dotted name that nothing reads.
 
     Raises:
-        ValueError: For a name that nothing reads: a misspelt one, or a variable from which the config has already built
-            its components. Names those that work.
+        ValueError: For a misspelt name, or a variable from which the config has already built its components. Names
+            those that work.
     """
     read = _READ | inspect.signature(Runner.__init__).parameters.keys()
     for name in options:
@@ -138,6 +138,15 @@ def override(cfg: Config, options: dict) -> None:
             raise ValueError(f'nothing reads the setting {name}{hint}')
         if first in _LENIENT and rest and rest[0] not in cfg.get(first, {}):
             raise ValueError(f'nothing reads the setting {name}; {first} has {", ".join(cfg.get(first, {}))}')
+
+
+def override(cfg: Config, options: dict) -> None:
+    """Change settings by dotted name.
+
+    Raises:
+        ValueError: For a name that nothing reads, see :func:`check_read`, or that the config cannot take.
+    """
+    check_read(cfg, options)
     try:
         cfg.merge_from_dict(options)
     except (IndexError, KeyError, TypeError) as error:

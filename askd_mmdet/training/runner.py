@@ -11,7 +11,7 @@ from mmengine.dist import barrier, master_only
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 
 from askd_mmdet.training.checkpoint import check_weights, use_safe_loading, weights_of
 from askd_mmdet.training.config import settle
@@ -40,12 +40,31 @@ class SafeRunner(Runner):
         self.logger.info(introduce(self))
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
-        """MMEngine's logger, which until the run is introduced shows only warnings on the screen."""
+        """MMEngine's logger, which until the run is introduced shows only warnings on the screen.
+
+        What MMEngine says of its own old parts, which it uses itself, is for the file alone.
+        """
         logger = super().build_logger(*args, **kwargs)
         self._muted = [(handler, handler.level) for handler in logger.handlers if type(handler) is StreamHandler]
         for handler, level in self._muted:
             handler.setLevel(max(level, WARNING))
+            handler.addFilter(lambda record: 'will be deprecated' not in record.getMessage())
         return logger
+
+    def build_train_loop(self, loop: dict) -> BaseLoop:
+        """MMEngine's loop.
+
+        Raises:
+            ValueError: When its epochs have no step, since incomplete batches are dropped.
+        """
+        loop = super().build_train_loop(loop)
+        if not len(loop.dataloader):
+            raise ValueError(
+                f'an epoch has no step: {len(loop.dataloader.dataset)} training samples make no batch of '
+                f'{loop.dataloader.batch_sampler.batch_size}, and incomplete ones are dropped; lower '
+                'train_dataloader.batch_size'
+            )
+        return loop
 
     def train(self):
         model = super().train()

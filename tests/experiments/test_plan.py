@@ -128,6 +128,18 @@ def test_data_and_options_reach_every_config(tmp_path):
     assert found.tests[0].cfg.test_evaluator.ground_truth == '/mnt/sets/wider_face/eval_tools/ground_truth'
 
 
+def test_people_of_ones_own_are_as_many_in_the_teacher_as_in_the_student(tmp_path):
+    found = plan('people', tmp_path, options={'model.head.num_classes': 577}, data='/mnt/sets')
+    *_, student = (training.cfg for training in found.trainings.values())
+    assert student.model.head.num_classes == distillation_of(student).teacher.model.head.num_classes == 577
+    assert {test.cfg.test_dataloader.dataset.data_root for test in found.tests} == {'/mnt/sets/people/'}
+
+
+def test_a_setting_that_nothing_reads_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'train_dataloadr\.batch_size; similar: train_dataloader\.batch_size'):
+        plan('table4', tmp_path, options={'train_dataloadr.batch_size': 3})
+
+
 def test_what_is_done_is_read_off_the_files(tmp_path):
     test = plan('table4', tmp_path, options={'train_cfg.max_epochs': 12}).tests[0]
     training = test.training

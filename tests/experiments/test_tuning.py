@@ -282,7 +282,7 @@ def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(tmp_path):
         (['--space', 'custom_hooks.9.priority=int:1:3'], 'the config has no setting custom_hooks.9.priority'),
         (['--space', 'lambda=log:1:2', f'{LAMBDA}=log:1:2'], f'--space names {LAMBDA} twice'),
         (['--space', 'train_cfg.max_epochs=int:1:2'], 'both --space and --cfg-options name train_cfg.max_epochs'),
-        (['--held-out', '1.5'], 'found fraction=1.5, expected above 0 and below 1'),
+        (['--held-out', '1.5'], 'held_out_split: found fraction=1.5, expected above 0 and below 1'),
         (['--trials', '0'], 'argument --trials: 0 is less than 1'),
         (['--jobs', '0'], 'argument --jobs: 0 is less than 1'),
     ],
@@ -290,6 +290,11 @@ def test_the_plot_has_a_panel_for_every_parameter_and_takes_any_state(tmp_path):
 def test_what_cannot_be_searched_is_told_in_a_sentence(call, tmp_path, args, message):
     assert message in call.error(*args)
     assert not call.made_up.ran and not (tmp_path / 'runs/student').exists()
+
+
+def test_a_setting_that_nothing_reads_is_refused(config):
+    with pytest.raises(SystemExit, match=r'nothing reads the setting train_dataloadr\.batch_size'):
+        main(['tune', str(config), '--cfg-options', 'train_dataloadr.batch_size=3'])
 
 
 def test_a_search_is_of_one_config_with_one_space(call, data, tmp_path):

@@ -68,11 +68,12 @@ class Kill(Hook):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def make_runner(work_dir, epochs=2, checkpoint=None, scores=None, hooks=(), workers=0, **settings):
+def make_runner(work_dir, epochs=2, checkpoint=None, scores=None, hooks=(), workers=0, batch=2, **settings):
     """A SafeRunner with a seed, which trains the small regression for some epochs of three iterations."""
     loader = dict(
-        batch_size=2,
+        batch_size=batch,
         num_workers=workers,
+        drop_last=True,
         dataset=Numbers(),
         sampler=dict(type='DefaultSampler', shuffle=True),
         worker_init_fn=dict(type='seed_worker'),

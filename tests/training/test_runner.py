@@ -50,6 +50,13 @@ def test_epochs_do_not_repeat_each_other(tmp_path):
     assert len(noise.unique()) == len(noise)
 
 
+def test_an_epoch_without_a_step_is_refused(tmp_path):
+    make_runner(tmp_path / 'one', batch=6).train()
+    with pytest.raises(ValueError, match='6 training samples make no batch of 7, and incomplete ones are dropped'):
+        make_runner(tmp_path / 'none', batch=7).train()
+    assert [*tmp_path.glob('one/*.pth')] and not [*tmp_path.glob('none/*.pth')]
+
+
 def test_resume_with_nothing_to_resume_starts_anew(tmp_path):
     make_runner(tmp_path, resume=True).train()
     assert (tmp_path / 'epoch_2.pth').is_file()
