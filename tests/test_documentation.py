@@ -14,7 +14,10 @@ from mmengine.registry import RUNNERS
 from PIL import Image
 
 from askd_mmdet import commands, distillation, recognition
+from askd_mmdet.detection import FaceDetector
 from askd_mmdet.distillation import DistillationHook
+from askd_mmdet.export.exporting import export_detector, export_embedder
+from askd_mmdet.recognition import FaceEmbedder
 from askd_mmdet.training import build_model
 from askd_mmdet.training.config import load_config
 from tests.own_model import small_classifier, small_faster_rcnn, small_retinanet
@@ -166,6 +169,7 @@ def test_the_python_of_the_recognition_page_runs(tmp_path, monkeypatch):
     torch.save(build_model(cfg).state_dict(), 'student.pth')
     for i, name in enumerate(('a.jpg', 'b.jpg')):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (112, 112, 3), np.uint8)).save(name)
+    export_embedder(FaceEmbedder(cfg, 'student.pth', 'cpu'), tmp_path / 'student.onnx')
     names = run_python(ROOT / 'docs/recognition.md', tmp_path)
     assert names['embeddings'].shape == (2, 1024)
 
@@ -178,6 +182,7 @@ def test_the_python_of_the_detection_page_runs(tmp_path, monkeypatch):
     assert text.count(f"'askd_mmdet::{real}'") == 1
     (tmp_path / 'page.md').write_text(text.replace(real, toy))
     random_network(load_config(f'askd_mmdet::{toy}'), 'student.pth')
+    export_detector(FaceDetector(f'askd_mmdet::{toy}', 'student.pth', 'cpu', min_score=0), tmp_path / 'student.onnx')
     for i, name in enumerate(('a.jpg', 'b.jpg')):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (120, 160, 3), np.uint8)).save(name)
     names = run_python(tmp_path / 'page.md', tmp_path)
