@@ -17,6 +17,8 @@ from askd_mmdet import commands, distillation, recognition
 from askd_mmdet.detection import FaceDetector
 from askd_mmdet.detection.detector import Detections
 from askd_mmdet.distillation import DistillationHook
+from askd_mmdet.export.exporting import export_detector, export_embedder
+from askd_mmdet.recognition import FaceEmbedder
 from askd_mmdet.training import build_model
 from askd_mmdet.training.config import load_config
 from tests.own_model import small_classifier, small_faster_rcnn, small_retinanet
@@ -193,6 +195,7 @@ def test_the_python_of_the_recognition_page_runs(tmp_path, monkeypatch):
     (tmp_path / 'photos').mkdir()
     for name in ('a.jpg', 'b.jpg'):
         (tmp_path / 'photos' / name).write_bytes((tmp_path / name).read_bytes())
+    export_embedder(FaceEmbedder(cfg, 'student.pth', 'cpu'), tmp_path / 'student.onnx')
     names = run_python(ROOT / 'docs/recognition.md', tmp_path)
     assert names['embeddings'].shape == (2, 1024)
     assert [row[:3] for row in names['rows']] == [('a.jpg#0', 1, 'b.jpg#0')]
@@ -206,6 +209,7 @@ def test_the_python_of_the_detection_page_runs(tmp_path, monkeypatch):
     assert text.count(f"'askd_mmdet::{real}'") == 1
     (tmp_path / 'page.md').write_text(text.replace(real, toy))
     random_network(load_config(f'askd_mmdet::{toy}'), 'student.pth')
+    export_detector(FaceDetector(f'askd_mmdet::{toy}', 'student.pth', 'cpu', min_score=0), tmp_path / 'student.onnx')
     for i, name in enumerate(('a.jpg', 'b.jpg')):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (120, 160, 3), np.uint8)).save(name)
     names = run_python(tmp_path / 'page.md', tmp_path)

@@ -183,7 +183,7 @@ def _check_preparation(image, inputs, tolerance):
     if image.shape != expected.shape or np.abs(image - expected.astype(np.float32)).max() > tolerance:
         raise ValueError(
             f"the config's test pipeline makes other pictures {expected.shape} than the runner {image.shape}, which "
-            'only resizes: by Resize(keep_ratio=True) for detectors, by ResizeToHR for recognizers'
+            'only resizes, pictures of 8 bits: by Resize(keep_ratio=True) for detectors, by ResizeToHR for recognizers'
         )
 
 
