@@ -11,6 +11,7 @@ CELLS = 4
 # Of a face's width and height, that crops and hidden areas reach beyond its box on each side.
 CROP_MARGIN, BLUR_MARGIN = 0.3, 0.2
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_LEAST_HEIGHT = 10  # of a face with a score, in pixels: no text that can be read is smaller
 
 
 def pixels(box: np.ndarray, shape: tuple[int, int], margin: float = 0) -> tuple[slice, slice]:
@@ -36,7 +37,7 @@ def pixels(box: np.ndarray, shape: tuple[int, int], margin: float = 0) -> tuple[
 
 
 def draw_faces(image: np.ndarray, boxes: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
-    """A copy with a frame around each face and its score in %, where there is room for it beside the faces.
+    """A copy with a frame around each face, and its score in % where there is room for it beside the faces.
 
     Frames lie outside their boxes and are thinner on smaller faces, so that they hide none.
     """
@@ -52,6 +53,8 @@ def draw_faces(image: np.ndarray, boxes: np.ndarray, scores: np.ndarray | None =
         drawn[outer_rows, columns.stop : right] = COLOUR
     taken = np.float32(boxes).reshape(-1, 4)
     for box, score in zip(boxes, () if scores is None else scores):
+        if box[3] - box[1] < _LEAST_HEIGHT:
+            continue
         text, scale = f'{100 * score:.0f}', np.clip((box[3] - box[1]) / 100, 0.4, 1.2)
         thickness = max(1, round(1.5 * scale))
         (width, height), base = cv2.getTextSize(text, _FONT, scale, thickness)

@@ -48,6 +48,8 @@ def test_scores_hide_no_face_and_stay_away_where_there_is_no_room():
     assert text.any()
     for box in boxes:
         assert not text[pixels(box, image.shape[:2])].any()
+    tiny = boxes_of((80, 60, 86, 69))
+    assert np.array_equal(draw_faces(image, tiny, np.float32([0.9])), draw_faces(image, tiny))
     full = boxes_of((0, 0, 160, 120))
     assert np.array_equal(draw_faces(image, full, np.float32([0.9])), draw_faces(image, full))
 
