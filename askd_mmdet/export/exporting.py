@@ -137,9 +137,13 @@ def check_suppression(path: Path, plain: OnnxFaceDetector, pictures: list[np.nda
 
 def unmatched(found: Detections, expected: Detections) -> int:
     """How many detections of two sets have no partner within BOXES and SCORES in the other."""
-    boxes = np.abs(found.boxes[:, None] - expected.boxes).max(-1, initial=0) <= BOXES
-    pairs = boxes & (np.abs(found.scores[:, None] - expected.scores) <= SCORES)
-    return int((~pairs.any(0)).sum() + (~pairs.any(1)).sum())
+
+    def lonely(these, those):
+        for box, score in zip(*these):  # one by one, since all pairs of many would fill the memory
+            near = np.abs(those.boxes - box).max(1, initial=0) <= BOXES
+            yield not (near & (np.abs(those.scores - score) <= SCORES)).any()
+
+    return sum(lonely(found, expected)) + sum(lonely(expected, found))
 
 
 def check_embeddings(path: Path, embedder, pictures: list[np.ndarray]) -> float:

@@ -113,7 +113,7 @@ def _deform_conv_in_onnx(graph, x, weight, offset, mask, bias, *settings):
     )
 
 
-def write_onnx(network: nn.Module, path: Path, inputs: dict[str, Tensor], outputs: dict[str, dict], settings: dict):
+def write_onnx(network: nn.Module, path: Path, inputs: dict[str, Tensor], axes: dict[str, dict], settings: dict):
     """Write a network as one ONNX file.
 
     Torch's older exporter traces, in seconds where the newer one takes minutes, and keeps what is computed from the
@@ -122,8 +122,8 @@ def write_onnx(network: nn.Module, path: Path, inputs: dict[str, Tensor], output
     Args:
         network: In eval mode.
         path: The file.
-        inputs: Examples by name; of `images` the number of pictures, and whatever else `outputs` says, may change.
-        outputs: The names of the axes that may change, by number, for each output by name, and for `images`.
+        inputs: Examples, by name.
+        axes: The axes that may change, their names by their numbers, for every output and some inputs.
         settings: For the metadata, as JSON under the key `askd`.
     """
     register_custom_op_symbolic('torchvision::deform_conv2d', _deform_conv_in_onnx, OPSET)
@@ -134,8 +134,8 @@ def write_onnx(network: nn.Module, path: Path, inputs: dict[str, Tensor], output
             tuple(inputs.values()),
             str(path),
             input_names=list(inputs),
-            output_names=[name for name in outputs if name not in inputs],
-            dynamic_axes=outputs,
+            output_names=[name for name in axes if name not in inputs],
+            dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
         )
