@@ -1,11 +1,13 @@
 """`askd train`, `askd test` and the launchers as users call them."""
 
+import argparse
 import json
 import os
 import re
 import signal
 import subprocess
 import time
+from importlib import import_module
 
 import cv2
 import pytest
@@ -40,12 +42,15 @@ def options(data, **more):
 
 @pytest.mark.parametrize('command', sorted(COMMANDS))
 def test_help_explains_every_option(command):
-    text = succeed(command, '--help')
-    options = re.findall(r'^ {2}(--[a-z-]+)', text, re.MULTILINE)
-    assert options
-    for option in options:
-        description = text.split(f'\n  {option}')[1].split('\n  -')[0]
-        assert len(re.sub(r'\s|[A-Z_\[\]{}.]', '', description)) > 8, f'{command} {option} is not explained'
+    """Those of a command, and of the commands below it."""
+    parsers = [argparse.ArgumentParser()]
+    import_module(f'askd_mmdet.commands.{command}').add_arguments(parsers[0])
+    for parser in parsers:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+            else:
+                assert len(action.help or '') > 8, f'{command} {action.dest} is not explained'
 
 
 @pytest.mark.parametrize('script, usage', [('dist_train.sh', 'CONFIG GPUS'), ('slurm_test.sh', 'PARTITION JOB_NAME')])
