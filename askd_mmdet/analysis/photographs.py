@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from askd_mmdet.analysis.networks import open_detector
+from askd_mmdet.progress import track
 from askd_mmdet.recognition.alignment import align, align_box
 from askd_mmdet.recognition.cropping import landmark_finder
 from askd_mmdet.recognition.embedder import Faces
 from askd_mmdet.recognition.gallery import read_or_embed
 from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture
-from askd_mmdet.training.progress import track
 
 FindLandmarks = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--fast', action='store_true', help='WIDER FACE: read only the header of each picture, which misses truncation'
     )
     parser.add_argument(
-        '--show', type=int, default=5, metavar='N', help='WIDER FACE: how many of each problem to print (default: 5)'
+        '--show', type=int, default=5, metavar='N', help='how many of each problem to print (default: 5)'
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='WIDER FACE: write all that was found to FILE')
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         from askd_mmdet.recognition.inspection import inspect_faces
 
-        report, well = inspect_faces(args.path, args.pictures, args.workers)
+        report, well = inspect_faces(args.path, args.pictures, args.workers, args.show)
     print(report)
     print('\nAll is well.' if well else '\nProblems found: download or unpack again what is named above.')
     return int(not well)

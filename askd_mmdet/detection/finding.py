@@ -15,9 +15,9 @@ from askd_mmdet.detection.drawing import CROP_MARGIN, crop_face, draw_faces, hid
 from askd_mmdet.detection.results import Journal, picture_entry, video_entry
 from askd_mmdet.detection.sources import Source
 from askd_mmdet.detection.video import open_video, write_video
+from askd_mmdet.progress import track
 from askd_mmdet.training.ahead import ahead
 from askd_mmdet.training.pictures import read_picture, write_picture
-from askd_mmdet.training.progress import track
 
 Detect = Callable[[list[np.ndarray]], list[Detections]]
 # Frames for which a face of a video stays hidden after it was found, as a detector misses some now and then.

@@ -11,9 +11,9 @@ import numpy as np
 
 from askd_mmdet.detection.wider_face_dataset import LAYOUT, read_annotations
 from askd_mmdet.detection.wider_face_protocol import load_ground_truth
+from askd_mmdet.progress import track
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import picture_size, read_picture
-from askd_mmdet.training.progress import track
 
 OFFICIAL_IMAGES = dict(train=12_880, val=3_226)
 SUBSETS = ('face', 'easy', 'medium', 'hard')

@@ -7,7 +7,7 @@ import numpy as np
 from askd_mmdet.detection.submission import iterate_submission, read_detections
 from askd_mmdet.detection.submission_hint import BEST, submission_hint
 from askd_mmdet.detection.wider_face_protocol import WiderFaceScore, load_ground_truth
-from askd_mmdet.training.progress import track
+from askd_mmdet.progress import track
 
 
 def first_names(names: list[str]) -> str:

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from askd_mmdet.progress import track
 from askd_mmdet.recognition.alignment import TEMPLATE_SIZE, align
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture, read_text
-from askd_mmdet.training.progress import track
 from askd_mmdet.training.settings import check_number
 
 # MTCNN has no window that fits into less.

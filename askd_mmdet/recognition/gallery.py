@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from askd_mmdet.progress import track
 from askd_mmdet.recognition.alignment import align_box
 from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture
-from askd_mmdet.training.progress import track
 
 TILE = 112
 CAPTION = 36

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader
 
+from askd_mmdet.progress import track
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.datasets import DISTRACTOR, FaceFolderDataset, TinyFaceDataset, read_pairs
 from askd_mmdet.recognition.record_io import RecordFile
 from askd_mmdet.training.pictures import decode_picture
-from askd_mmdet.training.progress import track
 
 BATCH = 64
 
@@ -154,8 +154,8 @@ def name_some(what: str, names: list[str]) -> list[str]:
     return [f'{len(names)} {what}: {", ".join(names[:5])}{", ..." * (len(names) > 5)}'] if names else []
 
 
-def describe(path: Path, pictures: Pictures, sizes: Counter, faults: list[str], notes: list[str]) -> str:
-    """The report in words."""
+def describe(path: Path, pictures: Pictures, sizes: Counter, faults: list[str], notes: list[str], show: int) -> str:
+    """The report in words, with the first `show` faults."""
     lines = [f'{path}: {pictures.kind}, {len(pictures)} pictures', *pictures.facts]
     if pictures.pairs is not None:
         lines.append(f'{len(pictures.pairs)} pairs, {pictures.same.sum()} of one person')
@@ -174,17 +174,20 @@ def describe(path: Path, pictures: Pictures, sizes: Counter, faults: list[str], 
     lines += notes
     if faults:
         lines.append(f'{len(faults)} pictures cannot be read:')
-        lines += [f'  {fault}' for fault in faults]
+        lines += [f'  {fault}' for fault in faults[:show]]
+        if len(faults) > show:
+            lines.append(f'  ... and {len(faults) - show} more (--show {len(faults)} names all)')
     return '\n  '.join(lines)
 
 
-def inspect_faces(path: Path, folder: Path | None = None, workers: int = 2) -> tuple[str, bool]:
+def inspect_faces(path: Path, folder: Path | None = None, workers: int = 2, show: int = 5) -> tuple[str, bool]:
     """Look at all there is in a source of faces: a report in words, and whether all is well.
 
     Args:
         path: A `.rec` or `.bin` file of insightface, a list of pairs, TinyFace's folder, or a folder of folders.
         folder: What the paths in a list of pairs are relative to; by default the list's folder.
         workers: Processes that read; 0 for this one alone.
+        show: How many unreadable pictures the report names.
     """
     try:
         pictures = recognise(path, folder or path.parent)
@@ -192,5 +195,5 @@ def inspect_faces(path: Path, folder: Path | None = None, workers: int = 2) -> t
         return str(error), False
     sizes, faults, originals = inspect(pictures, workers)
     wrong, odd = ([], []) if pictures.pairs is None else judge_pairs(pictures, originals)
-    report = describe(path, pictures, sizes, faults, name_copies(pictures, originals) + odd + wrong)
+    report = describe(path, pictures, sizes, faults, name_copies(pictures, originals) + odd + wrong, show)
     return report, not (faults or wrong)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from askd_mmdet.progress import track
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.held_out import draw_pairs
 from askd_mmdet.training.pictures import find_pictures
-from askd_mmdet.training.progress import track
 
 
 def split_identities(

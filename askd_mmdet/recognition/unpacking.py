@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
+from askd_mmdet.progress import track
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.record_io import RecordFile
 from askd_mmdet.training.files import replace_text
-from askd_mmdet.training.progress import track
 
 
 def write(path: Path, content: bytes) -> None:

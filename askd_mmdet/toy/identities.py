@@ -15,9 +15,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
+from askd_mmdet.progress import track
 from askd_mmdet.toy.folder import check, check_whole, encode_jpeg, write_folder
 from askd_mmdet.toy.wider_face import background, event_of, patches, random_crop, resize
 
@@ -342,12 +341,12 @@ def make_face_identities(
 
 def _jpegs(purpose, group, identities, size, seed):
     """One JPEG file of each identity, in this order."""
-    # A bar for half a second of work would only be noise.
-    console = Console(stderr=True, quiet=len(identities) < 200)
     numbered = list(enumerate(identities.tolist()))
+    if len(numbered) >= 200:  # for half a second of work it would only be noise
+        numbered = track(numbered, f'{purpose} pictures')
     return [
         encode_jpeg(resize(draw_face(make_identity(group, identity, seed), purpose, number, seed), (size, size)))
-        for number, identity in track(numbered, f'{purpose} pictures', console=console)
+        for number, identity in numbered
     ]
 
 

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 from scipy.io import savemat
 
+from askd_mmdet.progress import track
 from askd_mmdet.toy.folder import check, check_whole, encode_jpeg, write_folder
 
 SPLITS = ('train', 'val')
@@ -349,9 +348,9 @@ def _check(
 def _write_split(root, split, count, drawing):
     """Write pictures and annotations of a split; returns {event: {file name: boxes}}, sorted."""
     annotations = defaultdict(dict)
-    # A bar for half a second of work would only be noise.
-    console = Console(stderr=True, quiet=count < 200)
-    for index in track(range(count), f'{split} pictures', console=console):
+    # For half a second of work it would only be noise.
+    indices = range(count) if count < 200 else track(range(count), f'{split} pictures')
+    for index in indices:
         picture = draw_picture(split, index, *drawing)
         event = event_of(index)
         path = root / f'WIDER_{split}/images' / event / f'{event.replace("--", "_")}_{split}_{index}.jpg'

@@ -10,7 +10,7 @@ from tests.toy_run import ROOT
 
 SCRIPT = """
 import time
-from askd_mmdet.training.progress import track
+from askd_mmdet.progress import track
 for i in track(range(4), 'reading', every=0.1):
     time.sleep(0.15)
 """
