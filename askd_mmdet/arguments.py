@@ -86,6 +86,25 @@ def add_network(
     add_options(parser, f'override settings of the config, e.g. {setting}')
 
 
+def add_detector(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that takes photographs instead of aligned faces."""
+    parser.add_argument(
+        '--detector',
+        nargs='+',
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='find the faces in photographs by this detector, e.g. '
+        'askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py epoch_630.pth, or by an ONNX file of askd export; to '
+        'be named last (default: pictures are aligned faces)',
+    )
+    parser.add_argument(
+        '--min-score',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help='of the faces that the detector finds, from 0 to 1 (default: %(default)s)',
+    )
+
+
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
     number = int(text)

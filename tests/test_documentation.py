@@ -15,6 +15,7 @@ from PIL import Image
 
 from askd_mmdet import commands, distillation, recognition
 from askd_mmdet.detection import FaceDetector
+from askd_mmdet.detection.detector import Detections
 from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.export.exporting import export_detector, export_embedder
 from askd_mmdet.recognition import FaceEmbedder
@@ -170,8 +171,18 @@ def test_the_python_of_the_recognition_page_runs(tmp_path, monkeypatch):
     for i, name in enumerate(('a.jpg', 'b.jpg')):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (112, 112, 3), np.uint8)).save(name)
     export_embedder(FaceEmbedder(cfg, 'student.pth', 'cpu'), tmp_path / 'student.onnx')
+    # A photograph of a face where a detector would see one, as an untrained one does not.
+    torch.save(
+        build_model(load_config('askd_mmdet::detection/tinaface_r50-bn_widerface.py')).state_dict(), 'tinaface.pth'
+    )
+    face = Detections(np.float32([(10, 10, 90, 100)]), np.float32([0.9]))
+    monkeypatch.setattr(FaceDetector, 'detect', lambda self, images: [face for _ in images])
+    (tmp_path / 'photos').mkdir()
+    for name in ('a.jpg', 'b.jpg'):
+        (tmp_path / 'photos' / name).write_bytes((tmp_path / name).read_bytes())
     names = run_python(ROOT / 'docs/recognition.md', tmp_path)
     assert names['embeddings'].shape == (2, 1024)
+    assert [row[:3] for row in names['rows']] == [('a.jpg#0', 1, 'b.jpg#0')]
 
 
 def test_the_python_of_the_detection_page_runs(tmp_path, monkeypatch):

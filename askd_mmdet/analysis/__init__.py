@@ -1,1 +1,1 @@
-"""What looks at more than one task: the faces in photographs, found and embedded."""
+"""What looks at more than one task: trained networks by their names, the faces in photographs."""

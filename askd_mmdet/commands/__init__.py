@@ -19,7 +19,7 @@ _COMMANDS = {
         'compare': 'say how similar two faces are',
         'search': 'find faces in a gallery',
         'export': 'write a trained network as an ONNX file, which runs without torch',
-        'convert': "turn checkpoints of the authors' recogniser or vedadet's TinaFace into ours, or back",
+        'convert': "turn other codes' checkpoints into ours, or back, and COCO results into a submission",
     },
     'data': {
         'check': 'say what data hold, and what is missing or damaged',

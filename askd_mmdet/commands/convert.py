@@ -1,9 +1,11 @@
-"""Convert checkpoints of other codes to ours, or back with --back.
+"""Convert what other codes write.
 
-The authors' recogniser (teaching-where-to-look), and TinaFace of vedadet:
+Checkpoints of the authors' recogniser (teaching-where-to-look) and of vedadet's TinaFace, to ours or back with --back,
+and detections in COCO's format, as MMDetection, ultralytics and many others write them, to a WIDER FACE submission:
 
   askd convert authors last_net.ckpt teacher.pth --margin last_margin.ckpt --train-list train.list
   askd convert vedadet tinaface_r50_fpn_bn.pth start.pth --with-cbam
+  askd convert coco predictions.json wider_face_split/wider_face_val_bbx_gt.txt submission
 """
 
 import argparse
@@ -17,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     authors.set_defaults(convert=convert_authors)
     vedadet = codes.add_parser('vedadet', help='TinaFace of vedadet, with batch norm or with group norm and DCN')
     vedadet.set_defaults(convert=convert_vedadet)
+    coco = codes.add_parser('coco', help='detections in the format of COCO results, for askd score')
+    coco.set_defaults(convert=convert_coco)
     for command in (authors, vedadet):
         command.add_argument('source', type=Path, help='checkpoint to read: theirs, or with --back ours')
         command.add_argument('target', type=Path, help='file to write')
@@ -32,6 +36,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     vedadet.add_argument(
         '--with-cbam', action='store_true', help='add CBAM that changes nothing yet: a start for a teacher or base'
+    )
+    coco.add_argument(
+        'source',
+        type=Path,
+        help='list of {"image_id": ..., "bbox": [x, y, width, height], "score": ..., "category_id": ...}; an image_id '
+        "is a picture's name, with or without ending and folders, or its number in ANNOTATION from 0",
+    )
+    coco.add_argument('annotation', type=Path, help='wider_face_val_bbx_gt.txt, which has the names of the pictures')
+    coco.add_argument('target', type=Path, help='folder of the submission, new or empty')
+    coco.add_argument(
+        '--ids',
+        type=Path,
+        metavar='FILE',
+        help='the COCO annotation, with ids and file names, whose ids the image_ids are',
+    )
+    coco.add_argument(
+        '--category',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='the category_ids that mean a face (needed where there are several)',
     )
 
 
@@ -91,6 +116,17 @@ def convert_vedadet(args: argparse.Namespace) -> None:
     else:
         save(dict(state_dict=from_vedadet(checkpoint, network, source)), args.target)
         print(f'it belongs to {config}')
+
+
+def convert_coco(args: argparse.Namespace) -> None:
+    from askd_mmdet.detection.coco_results import coco_to_submission
+
+    counts = coco_to_submission(args.source, args.annotation, args.target, args.ids, args.category)
+    print('{target}: {images} pictures, {detections} detections'.format(target=args.target, **counts))
+    if counts['left_out']:
+        print(f'left out {counts["left_out"]} detections of other categories')
+    if counts['numbers']:
+        print(f'took {counts["numbers"]} image_ids as numbers of the pictures in {args.annotation}, from 0')
 
 
 def save(content: dict, path: Path) -> None:

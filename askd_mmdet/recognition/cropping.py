@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -18,6 +19,9 @@ from askd_mmdet.training.settings import check_number
 
 # MTCNN has no window that fits into less.
 SMALLEST_PICTURE = 20
+# In pixels, of the longer side of a box when MTCNN looks for the landmarks in it, and the IoU from which on a face of
+# MTCNN's is that of the box.
+FACE_SIDE, SAME_FACE = 64, 0.4
 
 
 def read_landmarks(path: Path) -> dict[str, np.ndarray]:
@@ -60,18 +64,70 @@ def face_finder() -> Callable[[str, np.ndarray], np.ndarray | None]:
     Raises:
         ModuleNotFoundError: When facenet-pytorch is not installed.
     """
+    detect = _mtcnn()
+
+    def find(name: str, image: np.ndarray) -> np.ndarray | None:
+        _, landmarks = detect(image)
+        return landmarks[0] if len(landmarks) else None
+
+    return find
+
+
+def landmark_finder() -> Callable[[np.ndarray, np.ndarray], np.ndarray | None]:
+    """MTCNN as a function from a BGR picture (H, W, 3) and a face's box (4,) to the face's landmarks (5, 2), or None.
+
+    It looks at twice the box, so scaled that it sees a face of any size. Boxes are x1, y1, x2, y2 in pixels.
+
+    Raises:
+        ModuleNotFoundError: When facenet-pytorch is not installed.
+    """
+    detect = _mtcnn()
+
+    def find(image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
+        box = np.asarray(box, np.float64)
+        middle, side = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max()
+        height, width = image.shape[:2]
+        left, top = np.floor(middle - side).clip(0).astype(int)
+        right, bottom = np.ceil(middle + side).clip(0, (width, height)).astype(int)
+        patch = image[top:bottom, left:right]
+        scale = FACE_SIDE / side
+        if not (patch.size and scale * min(patch.shape[:2]) >= 1):
+            return None
+        kernel = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+        boxes, landmarks = detect(cv2.resize(patch, None, fx=scale, fy=scale, interpolation=kernel))
+        overlaps = _overlaps(boxes / scale + [left, top, left, top], box)
+        if not (overlaps >= SAME_FACE).any():
+            return None
+        points = landmarks[overlaps.argmax()] / scale + (left, top)
+        # Beyond the border is nothing to align.
+        return points if (points >= 0).all() and (points <= (width, height)).all() else None
+
+    return find
+
+
+def _mtcnn():
+    """A function from a BGR picture to boxes, float64 (N, 4), and landmarks, float64 (N, 5, 2), the largest first."""
     import torch
     from facenet_pytorch import MTCNN
 
     mtcnn = MTCNN(select_largest=True, device=torch.device('cuda' if torch.cuda.is_available() else 'cpu'))
 
-    def find(name: str, image: np.ndarray) -> np.ndarray | None:
-        if min(image.shape[:2]) < SMALLEST_PICTURE:
-            return None
-        _, _, points = mtcnn.detect(np.ascontiguousarray(image[..., ::-1]), landmarks=True)
-        return None if points is None else points[0].astype(np.float64)
+    def detect(image):
+        boxes = landmarks = None
+        if min(image.shape[:2]) >= SMALLEST_PICTURE:
+            boxes, _, landmarks = mtcnn.detect(np.ascontiguousarray(image[..., ::-1]), landmarks=True)
+        if boxes is None:
+            return np.zeros((0, 4)), np.zeros((0, 5, 2))
+        return boxes.astype(np.float64), landmarks.astype(np.float64)
 
-    return find
+    return detect
+
+
+def _overlaps(boxes, box):
+    """IoU of boxes (N, 4) with one."""
+    sides = (np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])).clip(0)
+    shared = sides.prod(1)
+    return shared / ((boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - shared)
 
 
 def crop_face(source: Path, dest: Path, name: str, find: Callable, size: int) -> str:

@@ -192,19 +192,26 @@ def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4
 
 
 class Faces(NamedTuple):
-    """Embedded pictures, with all that is needed to find the pictures again.
+    """Embedded faces, with all that is needed to find their pictures again.
 
     Attributes:
         folder: What the names are relative to.
-        names: Of N pictures.
+        names: Of N pictures of a face each; in photographs `photo.jpg#0`, the photograph and the face's number.
         embeddings: float32 (N, D), of length 1.
         fingerprint: Of the network, see :class:`FaceEmbedder`.
+        boxes: float32 (N, 4), x1, y1, x2, y2 in pixels of the photographs; None for pictures that are a face each.
     """
 
     folder: str
     names: list[str]
     embeddings: np.ndarray
     fingerprint: str
+    boxes: np.ndarray | None = None
+
+    def path(self, index: int) -> Path:
+        """The file that a face is in."""
+        name = self.names[index]
+        return Path(self.folder, name if self.boxes is None else name.rpartition('#')[0])
 
 
 def write_faces(path: str | Path, faces: Faces) -> None:
@@ -213,7 +220,7 @@ def write_faces(path: str | Path, faces: Faces) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.part')
     with part.open('wb') as file:
-        np.savez(file, **faces._asdict())
+        np.savez(file, **{name: value for name, value in faces._asdict().items() if value is not None})
     os.replace(part, path)
 
 
@@ -228,7 +235,13 @@ def read_faces(path: str | Path) -> Faces:
         raise FileNotFoundError(f'{path} does not exist; askd embed writes such files')
     try:
         with np.load(path, allow_pickle=False) as file:
-            faces = Faces(str(file['folder']), file['names'].tolist(), file['embeddings'], str(file['fingerprint']))
+            faces = Faces(
+                str(file['folder']),
+                file['names'].tolist(),
+                file['embeddings'],
+                str(file['fingerprint']),
+                file.get('boxes'),
+            )
     except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(
             f'{path} holds no embeddings that can be read ({error}); write it anew with askd embed'
@@ -239,4 +252,9 @@ def read_faces(path: str | Path) -> Faces:
         )
     if faces.embeddings.dtype.kind != 'f' or not np.isfinite(faces.embeddings).all():
         raise ValueError(f'{path} has embeddings that are no finite numbers; write it anew with askd embed')
+    if faces.boxes is not None and (faces.boxes.dtype.kind != 'f' or faces.boxes.shape != (len(faces.names), 4)):
+        raise ValueError(
+            f'{path} has {len(faces.names)} names and boxes {faces.boxes.dtype} {faces.boxes.shape}, expected (N, 4) '
+            'of floats; write it anew with askd embed'
+        )
     return faces

@@ -4,20 +4,24 @@ import csv
 import io
 import os
 import sys
+from collections import defaultdict
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+from askd_mmdet.recognition.alignment import align_box
 from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture
 from askd_mmdet.training.progress import track
 
 TILE = 112
-CAPTION = 20
+CAPTION = 36
 # Nobody looks at more, and a JPEG ends at 65,500 pixels.
 SHEET_PROBES = 100
 
@@ -60,36 +64,60 @@ def read_or_embed(source: Path, embedder: FaceEmbedder, batch_size: int) -> Face
     return faces
 
 
-def tile(faces: Faces, index: int, caption: str) -> np.ndarray:
-    """A picture above its caption, BGR uint8 (TILE + CAPTION, TILE, 3); black where the file is gone."""
-    drawn = np.zeros((TILE + CAPTION, TILE, 3), np.uint8)
-    with suppress(OSError, ValueError):
-        image = read_picture(Path(faces.folder, faces.names[index]))
-        drawn[:TILE] = cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA)
-    cv2.putText(drawn, caption, (4, TILE + 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-    return drawn
-
-
 def draw_sheet(probes: Faces, gallery: Faces, found: list[list[tuple[int, float]]]) -> np.ndarray:
-    """Rows of a probe and its best gallery faces, BGR uint8.
+    """Rows of a probe and its best gallery faces, BGR uint8, with the cosine and the name below each.
 
     Args:
         probes: The faces that were looked for.
         gallery: The faces that were looked among.
         found: For each probe the numbers of its best gallery faces, and their cosines.
     """
+    found = found[:SHEET_PROBES]
+    own = face_pictures(probes, set(range(len(found))))
+    others = face_pictures(gallery, {j for best in found for j, _ in best})
     rows = [
-        np.hstack([tile(probes, i, 'probe'), *(tile(gallery, j, f'{score:.3f}') for j, score in best)])
-        for i, best in enumerate(found[:SHEET_PROBES])
+        np.hstack(
+            [
+                tile(own[i], 'probe', probes.names[i]),
+                *(tile(others[j], f'{score:.3f}', gallery.names[j]) for j, score in best),
+            ]
+        )
+        for i, best in enumerate(found)
     ]
     width = max(row.shape[1] for row in rows)
     return np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
 
+def face_pictures(faces: Faces, indices: set[int]) -> dict[int, np.ndarray]:
+    """Some faces as BGR uint8 (TILE, TILE, 3), black where the file is gone. Each file is read once."""
+    drawn = {i: np.zeros((TILE, TILE, 3), np.uint8) for i in indices}
+    for path, group in groupby(sorted(indices, key=faces.path), faces.path):
+        with suppress(OSError, ValueError):
+            image = read_picture(path)
+            for i in group:
+                if faces.boxes is None:
+                    drawn[i] = cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA)
+                else:
+                    drawn[i] = align_box(image, faces.boxes[i], TILE)
+    return drawn
+
+
+def tile(picture: np.ndarray, *caption: str) -> np.ndarray:
+    """A picture above lines of text, BGR uint8 (TILE + CAPTION, TILE, 3). Of a long line the end is seen."""
+    drawn = Image.new('RGB', (TILE, TILE + CAPTION))
+    drawn.paste(Image.fromarray(np.ascontiguousarray(picture[..., ::-1])))
+    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(12)
+    for i, line in enumerate(caption):
+        while font.getlength(line) > TILE - 8:
+            line = f'…{line.removeprefix("…")[1:]}'
+        pen.text((4, TILE + 2 + i * CAPTION // len(caption)), line, font=font)
+    return np.ascontiguousarray(np.asarray(drawn)[..., ::-1])
+
+
 def search_gallery(
     probes: Faces, gallery: Faces, top: int = 5, table: Path | None = None, sheet: Path | None = None
 ) -> list[tuple[str, int, str, str]]:
-    """The most similar gallery faces of every probe, a picture's own file aside.
+    """The most similar gallery faces of every probe, those in a probe's own file aside.
 
     Args:
         probes: The faces to look for.
@@ -102,12 +130,13 @@ def search_gallery(
         Probe, rank from 1, gallery face and cosine, a row each, best first.
     """
     own = _same_files(probes, gallery)
+    most = max(map(len, own.values()), default=0)
     parts = [slice(start, start + 256) for start in range(0, len(probes.names), 256)]
     found = []
     for part in track(parts, 'searching'):
-        indices, scores = search(probes.embeddings[part], gallery.embeddings, top + bool(own))
+        indices, scores = search(probes.embeddings[part], gallery.embeddings, top + most)
         found += [
-            [(j, score) for j, score in zip(*row) if own.get(part.start + i) != j][:top]
+            [(j, score) for j, score in zip(*row) if j not in own.get(part.start + i, ())][:top]
             for i, row in enumerate(zip(indices.tolist(), scores))
         ]
     rows = [
@@ -128,7 +157,8 @@ def search_gallery(
 
 
 def _same_files(probes, gallery):
-    """The number of the gallery face that is a probe's own file, for each probe that has one."""
-    places = {Path(gallery.folder, name): j for j, name in enumerate(gallery.names)}
-    paths = ((i, Path(probes.folder, name)) for i, name in enumerate(probes.names))
-    return {i: places[path] for i, path in paths if path in places}
+    """The numbers of the gallery faces that are in a probe's own file, for each probe whose file has some."""
+    places = defaultdict(set)
+    for j in range(len(gallery.names)):
+        places[gallery.path(j)].add(j)
+    return {i: places[path] for i in range(len(probes.names)) if (path := probes.path(i)) in places}

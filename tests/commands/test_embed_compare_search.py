@@ -115,16 +115,17 @@ def test_search_equals_a_sort_by_hand(tool, network, faces):
     with (faces / 'new/found.csv').open(newline='') as file:
         assert list(csv.reader(file)) == [['probe', 'rank', 'gallery', 'cosine'], *rows_of(output)]
 
-    # A row for each probe: the probe, its copy, two others; captions below.
+    # A row for each probe: the probe, its copy, two others; two lines of text below each.
     sheet = cv2.imread(str(faces / 'new/sheet.png'))
-    assert sheet.shape == (3 * 132, 4 * 112, 3)
+    assert sheet.shape == (3 * 148, 4 * 112, 3)
     for i in range(3):
-        row = sheet[132 * i : 132 * (i + 1)]
+        row = sheet[148 * i : 148 * (i + 1)]
         picture = cv2.resize(cv2.imread(str(faces / f'probes/0{i}.png')), (112, 112), interpolation=cv2.INTER_AREA)
         np.testing.assert_array_equal(row[:112, :112], picture)
         np.testing.assert_array_equal(row[:112, 112:224], picture)
         assert np.abs(row[:112, 224:336].astype(int) - picture).mean() > 10
-        assert all(row[112:, x : x + 112].max() > 200 for x in range(0, 448, 112))
+        lines = row[112:130], row[130:148]
+        assert all(line[:, x : x + 112].max() > 200 for line in lines for x in range(0, 448, 112))
     assert {path.name for path in (faces / 'new').iterdir()} == {'found.csv', 'sheet.png'}
 
 
@@ -135,7 +136,7 @@ def test_search_takes_pictures_folders_and_files(tool, faces):
         tool('embed', faces / folder, faces / f'{folder}.npz')
     from_files = tool('search', faces / 'probes.npz', faces / 'gallery.npz', '--sheet', faces / 'sheet.jpg')
     assert rows_of(from_files[1]) == whole
-    assert cv2.imread(str(faces / 'sheet.jpg')).shape == (3 * 132, 6 * 112, 3)
+    assert cv2.imread(str(faces / 'sheet.jpg')).shape == (3 * 148, 6 * 112, 3)
     one = rows_of(tool('search', faces / 'probes/01.png', faces / 'gallery.npz')[1])
     assert one == [row for row in whole if row[0] == '01.png']
     own = rows_of(tool('search', faces / 'probes/01.png', faces / 'probes', '--top', 9)[1])

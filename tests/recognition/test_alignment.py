@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from skimage.data import astronaut
 
-from askd_mmdet.recognition.alignment import TEMPLATE, align, alignment_matrix
+from askd_mmdet.recognition.alignment import BOX_RISE, BOX_SIDE, TEMPLATE, align, align_box, alignment_matrix
 
 # Of the astronaut's face, as MTCNN finds them.
 LANDMARKS = np.array([(205.0, 101.7), (246.8, 103.7), (224.7, 129.0), (201.7, 139.2), (245.3, 141.9)])
@@ -97,3 +97,30 @@ def test_bad_images_are_refused(shape):
 def test_a_size_without_pixels_is_refused():
     with pytest.raises(ValueError, match='found size=0'):
         align(np.zeros((112, 112), np.uint8), TEMPLATE, 0)
+
+
+def test_a_box_is_framed_by_a_square_of_its_size_above_its_middle():
+    """A box whose square is 112 pixels wide and begins at a whole pixel: the crop is a piece of the picture."""
+    side = 112 / BOX_SIDE
+    for width, height in ((side, side), (side / 1.5, side * 1.5)):
+        middle = np.array([70 + 56, 30 + 56 + BOX_RISE * height])
+        half = np.array([width, height]) / 2
+        crop = align_box(astronaut(), (*(middle - half), *(middle + half)))
+        np.testing.assert_array_equal(crop, astronaut()[30:142, 70:182])
+
+
+def test_a_box_puts_the_landmarks_of_an_upright_face_near_the_template():
+    """The astronaut's box, drawn by eye from hair line to chin; each landmark is a bright spot of its own."""
+    spots = np.zeros((5, 512, 512), np.uint8)
+    for spot, (x, y) in zip(spots, LANDMARKS.round().astype(int)):
+        spot[y - 2 : y + 3, x - 2 : x + 3] = 255
+    found = [np.argwhere(align_box(spot, (182, 62, 268, 178)) > 127).mean(0)[::-1] for spot in spots]
+    assert np.linalg.norm(found - TEMPLATE, axis=1).mean() < 7  # of 112 pixels
+
+
+@pytest.mark.parametrize('box', [(5, 5, 5, 9), (5, 9, 9, 9), (9, 5, 5, 9), (5, 5, np.nan, 9), (5, 5, np.inf, 9)])
+def test_boxes_without_an_area_are_refused(box):
+    with pytest.raises(ValueError, match='expected x1 < x2 and y1 < y2'):
+        align_box(astronaut(), box)
+    with pytest.raises(ValueError, match='found an image of shape'):
+        align_box(astronaut()[:0], (5, 5, 9, 9))

@@ -1,6 +1,7 @@
 """Embeddings against the network called by hand, search against a brute-force sort, files that are read as data."""
 
 import pickle
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -218,7 +219,21 @@ def test_faces_come_back_from_a_file(tmp_path):
     again = read_faces(tmp_path / 'new/faces.npz')
     assert (again.folder, again.names, again.fingerprint) == (faces.folder, faces.names, 'abcd')
     np.testing.assert_array_equal(again.embeddings, faces.embeddings)
+    assert again.boxes is None and again.path(0) == Path('/somewhere/a/ü.png')
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['faces.npz']
+
+
+def test_faces_in_photographs_come_back_with_their_boxes(tmp_path):
+    boxes = np.float32([(1, 2, 30, 40), (5, 6, 7, 8)])
+    faces = Faces('/somewhere', ['a#1.png#0', 'a#1.png#1'], unit(np.random.default_rng(0), 2), 'abcd', boxes)
+    write_faces(tmp_path / 'faces.npz', faces)
+    again = read_faces(tmp_path / 'faces.npz')
+    np.testing.assert_array_equal(again.boxes, boxes)
+    assert again.names == faces.names and again.path(1) == Path('/somewhere/a#1.png')
+    for wrong in (boxes[:1], boxes[:, :3], boxes.astype(int)):
+        write_faces(tmp_path / 'faces.npz', faces._replace(boxes=wrong))
+        with pytest.raises(ValueError, match=r'faces\.npz has 2 names and boxes .*, expected \(N, 4\) of floats'):
+            read_faces(tmp_path / 'faces.npz')
 
 
 class Trap:
