@@ -15,8 +15,7 @@ from askd_mmdet.recognition.embedder import read_faces
 from askd_mmdet.training.config import load_config
 from askd_mmdet.training.pictures import find_pictures, read_picture
 from tests.commands.test_embed_compare_search import network  # noqa: F401
-from tests.detection.test_detector import settled_weights
-from tests.toy_run import HR
+from tests.toy_run import HR, random_network
 
 DETECTOR = f'askd_mmdet::toy/{HR}.py'
 
@@ -35,7 +34,7 @@ def photographs(toy_data, tmp_path_factory):
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp('detector') / 'detector.pth'
-    settled_weights(load_config(DETECTOR), path)
+    random_network(load_config(DETECTOR), path)
     return path
 
 

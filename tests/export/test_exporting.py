@@ -221,6 +221,7 @@ def test_detections_are_compared_as_sets():
     assert unmatched(found, Detections(boxes + [0, 0, 0, 0.2], scores)) == 4
     assert unmatched(found, Detections(boxes, scores - 0.002)) == 4
     assert unmatched(found, Detections(boxes[:0], scores[:0])) == 2
+    assert unmatched(found, Detections(boxes[:0], scores[:0]), 0.85) == 1
     assert unmatched(Detections(boxes[:0], scores[:0]), Detections(boxes[:0], scores[:0])) == 0
 
 
