@@ -144,7 +144,7 @@ def check_suppression(path: Path, plain: OnnxFaceDetector, pictures: list[np.nda
 
 
 def unmatched(found: Detections, expected: Detections, least: float = 0) -> int:
-    """How many detections of two sets, of scores from `least` on, lack a partner within BOXES and SCORES in the other."""
+    """How many detections of two sets, scored `least` or more, have no partner within BOXES and SCORES in the other."""
 
     def lonely(these, those):
         for box, score in zip(*these):  # one by one, since all pairs of many would fill the memory
