@@ -72,6 +72,20 @@ def test_the_commands_of_a_page_take_their_arguments(page):
             load_config(args.config)
 
 
+def test_the_commands_that_need_no_data_run_as_they_stand(tmp_path, monkeypatch, capsys):
+    """Toy sets are made, and plans of tables printed."""
+    monkeypatch.chdir(tmp_path)
+    called = [arguments for page in PAGES for arguments in askd_commands(page)]
+    called = [args for args in called if args[0] == 'toy' or ('--dry-run' in args and '--estimate' not in args)]
+    assert {arguments[0] for arguments in called} == {'toy', 'table'}
+    for arguments in called:
+        with pytest.raises(SystemExit) as end:
+            commands.main(arguments)
+        assert not end.value.code, end.value.code
+    assert {path.name for path in (tmp_path / 'data').iterdir()} == {'toy_wider_face', 'toy_faces', 'toy_pictures'}
+    assert 'test  ' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('name', RUNNING)
 def test_the_python_of_a_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
