@@ -36,7 +36,7 @@ def open_embedder(
         return _runner().OnnxFaceEmbedder(config, device, read_picture)
     from askd_mmdet.recognition.embedder import FaceEmbedder
 
-    return FaceEmbedder(read_config(config, options), checkpoint, device, degrade)
+    return FaceEmbedder(overridden_config(config, options), checkpoint, device, degrade)
 
 
 def build_embedder(args: Namespace):
@@ -65,7 +65,7 @@ def open_detector(
         return _runner().OnnxFaceDetector(config, device, min_score, read_picture)
     from askd_mmdet.detection.detector import FaceDetector
 
-    return FaceDetector(read_config(config, options), checkpoint, device, degrade, min_score, classes)
+    return FaceDetector(overridden_config(config, options), checkpoint, device, degrade, min_score, classes)
 
 
 def is_onnx(config: str, checkpoint: Path | None, degrade: bool = False, options: Sequence[str] = ()) -> bool:
@@ -84,7 +84,7 @@ def is_onnx(config: str, checkpoint: Path | None, degrade: bool = False, options
     return given
 
 
-def read_config(name: str, options: Sequence[str] = ()) -> Config:
+def overridden_config(name: str, options: Sequence[str] = ()) -> Config:
     """A config with its settings overridden."""
     cfg = load_config(name)
     override(cfg, parse_overrides(list(options)))

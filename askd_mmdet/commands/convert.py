@@ -9,7 +9,6 @@ and detections in COCO's format, as MMDetection, ultralytics and many others wri
 """
 
 import argparse
-import os
 from pathlib import Path
 
 
@@ -133,8 +132,8 @@ def save(content: dict, path: Path) -> None:
     """Write a file that is complete or not there."""
     import torch
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    torch.save(content, part)
-    os.replace(part, path)
+    from askd_mmdet.training.files import part_of
+
+    with part_of(path) as part:
+        torch.save(content, part)
     print(f'wrote {path}')

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from askd_mmdet.analysis.networks import ONNX, read_config
+    from askd_mmdet.analysis.networks import ONNX, overridden_config
 
     if args.out.suffix != ONNX:
         raise ValueError(f'{args.out} should end with {ONNX}')
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         from askd_mmdet.export.exporting import export_detector, export_embedder
     except ModuleNotFoundError as error:
         raise ValueError(f"onnx is not installed ({error}): pip install 'askd_mmdet[onnx]'") from error
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = overridden_config(args.config, args.cfg_options)
     pictures = read_pictures(args.pictures) if args.pictures else []
     if cfg.get('model', {}).get('type') == 'FaceRecognizer':
         from askd_mmdet.recognition.embedder import FaceEmbedder

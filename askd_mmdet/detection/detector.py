@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from mmdet.models import BaseDetector
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -17,6 +16,7 @@ from mmengine.registry import HOOKS, DefaultScope
 
 from askd_mmdet.training import build_model, load_weights
 from askd_mmdet.training.config import load_config
+from askd_mmdet.training.inference import Picture, cannot_read, run_readable, set_up
 from askd_mmdet.training.model import fingerprint
 from askd_mmdet.training.settings import check_number, check_numbers, check_type
 
@@ -87,16 +87,12 @@ class FaceDetector:
         if (classes is None and known > 1) or max(classes or [0]) >= known:
             raise ValueError(f'{name}: the network knows {known} classes, found classes={classes}; name those of faces')
         load_weights(self.model, checkpoint)
-        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        try:
-            self.model.to(device).eval()
-        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-            raise ValueError(f'cannot use the device {device!r}: {str(error).splitlines()[0]}') from error
+        set_up(self.model, device)
         self.min_score = min_score
         self.classes = [0] if classes is None else list(classes)
         self.fingerprint = fingerprint(self.model)
 
-    def detect(self, images: Iterable[str | Path | np.ndarray], batch_size: int = 1) -> list[Detections]:
+    def detect(self, images: Iterable[Picture], batch_size: int = 1) -> list[Detections]:
         """Find the faces in pictures.
 
         Args:
@@ -114,37 +110,21 @@ class FaceDetector:
         images = list(images)
         found, unreadable = self.detect_readable(images, batch_size)
         if unreadable:
-            names = ', '.join(str(images[i]) for i in unreadable[:5])
-            raise ValueError(
-                f'cannot read {len(unreadable)} of {len(images)} pictures: {names}'
-                f'{", ..." if len(unreadable) > 5 else ""}; check that the files are there and whole'
-            )
+            raise cannot_read([images[i] for i in unreadable], len(images))
         return found
 
-    def detect_readable(
-        self, images: Iterable[str | Path | np.ndarray], batch_size: int = 1
-    ) -> tuple[list[Detections], list[int]]:
+    def detect_readable(self, images: Iterable[Picture], batch_size: int = 1) -> tuple[list[Detections], list[int]]:
         """:meth:`detect`, but for the pictures that cannot be read, whose numbers are returned beside the faces.
 
         Raises:
             ValueError: For an array of another type or shape, or detections that are not finite.
         """
         check_number('FaceDetector', 'batch_size', batch_size, whole=True, at_least=1)
-        found, batch, unreadable = [], [], []
-        for i, image in enumerate(images):
-            if (sample := self.pipeline(_source(image))) is None:
-                unreadable.append(i)
-                continue
-            batch.append(sample)
-            if len(batch) == batch_size:
-                found += self._run(batch)
-                batch = []
-        return found + (self._run(batch) if batch else []), unreadable
+        found, unreadable = run_readable(self.model, self.pipeline, images, batch_size, self._take)
+        return found, list(unreadable)
 
-    def _run(self, samples: list[dict]) -> list[Detections]:
-        data = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
-        with torch.inference_mode():
-            return [self._detections(sample) for sample in self.model.test_step(data)]
+    def _take(self, samples) -> list[Detections]:
+        return [self._detections(sample) for sample in samples]
 
     def _detections(self, sample) -> Detections:
         found = sample.pred_instances.cpu().numpy()
@@ -215,12 +195,3 @@ def _without_annotations(steps):
         if 'transforms' in step:
             step['transforms'] = _without_annotations(step['transforms'])
     return kept
-
-
-def _source(image: str | Path | np.ndarray) -> dict:
-    """A picture as LoadPicture takes it."""
-    if not isinstance(image, np.ndarray):
-        return dict(img_path=str(image), img_id=0)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
-        raise ValueError(f'found an image {image.dtype} {image.shape}, expected BGR, uint8 (H, W, 3)')
-    return dict(img_path='array', img_id=0, img=image)

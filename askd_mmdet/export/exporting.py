@@ -1,8 +1,6 @@
 """Detectors and embedders to ONNX files, each of which is compared with torch on real pictures before it is left."""
 
-import os
 from collections.abc import Iterable
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import nn
 from askd_mmdet.degradation.transform import walk
 from askd_mmdet.export.network import DetectorNetwork, EmbedderNetwork, write_onnx
 from askd_mmdet.export.runner import Detections, OnnxFaceDetector, OnnxFaceEmbedder
+from askd_mmdet.training.files import part_of
 
 # The largest differences from torch: of boxes in pixels of the network's input, of scores, of numbers in an embedding.
 BOXES, SCORES, EMBEDDINGS = 0.1, 1e-3, 1e-5
@@ -60,7 +59,7 @@ def export_detector(detector, path: Path, nms: bool = False, pictures: Iterable[
     )
     example = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
     axes = dict(images={0: 'pictures', 1: 'height', 2: 'width'})
-    with _unless_it_fails(path) as part:
+    with part_of(path) as part:
         axes.update(boxes={0: 'pictures', 1: 'anchors'}, scores={0: 'pictures', 1: 'anchors'})
         write_onnx(DetectorNetwork(model), part, dict(images=example), axes, {**settings, 'nms': False})
         differences = check_candidates(part, detector, pictures)
@@ -97,7 +96,7 @@ def export_embedder(embedder, path: Path, pictures: Iterable[np.ndarray] = ()) -
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     axes = dict(images={0: 'pictures'}, embeddings={0: 'pictures'})
     settings = dict(kind='embedder', size=side, fingerprint=embedder.fingerprint)
-    with _unless_it_fails(path) as part:
+    with part_of(path) as part:
         write_onnx(EmbedderNetwork(embedder.model), part, dict(images=example), axes, settings)
         difference = check_embeddings(part, embedder, pictures)
     return f'embeddings {difference:.2g}, on {len(pictures)} pictures'
@@ -208,15 +207,3 @@ def _difference(found, expected):
 def _refuse(what, difference, tolerance):
     if difference > tolerance:
         raise ValueError(f'onnxruntime differs from torch in {what}, expected at most {tolerance}; nothing was written')
-
-
-@contextmanager
-def _unless_it_fails(path):
-    """A path to write to, which takes the name of the file when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')  # two processes may write the same file
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

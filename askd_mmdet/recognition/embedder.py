@@ -1,7 +1,6 @@
 """A trained network in use: pictures to embeddings, the similarity of two faces, the best matches in a gallery."""
 
 import copy
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,8 @@ from torch import nn
 
 from askd_mmdet.training import build_model, load_weights
 from askd_mmdet.training.config import load_config
+from askd_mmdet.training.files import part_of
+from askd_mmdet.training.inference import Picture, cannot_read, run_readable, set_up
 from askd_mmdet.training.model import fingerprint
 from askd_mmdet.training.settings import check_number, check_type
 
@@ -64,14 +65,10 @@ class FaceEmbedder:
             self.model = build_model(cfg)
             self.pipeline = Compose(steps)
         load_weights(self.model, checkpoint)
-        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        try:
-            self.model.to(device).eval()
-        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-            raise ValueError(f'cannot use the device {device!r}: {str(error).splitlines()[0]}') from error
+        set_up(self.model, device)
         self.fingerprint = fingerprint(self.model)
 
-    def embed(self, images: Iterable[str | Path | np.ndarray], batch_size: int = 64) -> np.ndarray:
+    def embed(self, images: Iterable[Picture], batch_size: int = 64) -> np.ndarray:
         """Embed pictures, of any size; they are resized to the network's input.
 
         Args:
@@ -88,61 +85,32 @@ class FaceEmbedder:
         images = list(images)
         embeddings, unreadable = self.embed_readable(images, batch_size)
         if unreadable:
-            raise _cannot_read([images[i] for i in unreadable], len(images))
+            raise cannot_read([images[i] for i in unreadable], len(images))
         return embeddings
 
-    def embed_readable(
-        self, images: Iterable[str | Path | np.ndarray], batch_size: int = 64
-    ) -> tuple[np.ndarray, list[int]]:
+    def embed_readable(self, images: Iterable[Picture], batch_size: int = 64) -> tuple[np.ndarray, list[int]]:
         """:meth:`embed`, but for the pictures that cannot be read, whose numbers are returned beside the embeddings.
 
         Raises:
             ValueError: For an array of another type or shape; when no picture can be read.
         """
         check_number('FaceEmbedder', 'batch_size', batch_size, whole=True, at_least=1)
-        batches, batch, unreadable = [], [], {}
-        for i, image in enumerate(images):
-            if (sample := self.pipeline(_source(image))) is None:
-                unreadable[i] = image
-                continue
-            batch.append(sample)
-            if len(batch) == batch_size:
-                batches.append(self._run(batch))
-                batch = []
-        if batch:
-            batches.append(self._run(batch))
-        if not batches:
-            raise _cannot_read(list(unreadable.values()), len(unreadable))
-        return np.concatenate(batches), list(unreadable)
+        embeddings, unreadable = run_readable(self.model, self.pipeline, images, batch_size, _embeddings)
+        if not embeddings:
+            raise cannot_read(list(unreadable.values()), len(unreadable))
+        return np.stack(embeddings), list(unreadable)
 
-    def compare(self, a: str | Path | np.ndarray, b: str | Path | np.ndarray) -> float:
+    def compare(self, a: Picture, b: Picture) -> float:
         """The cosine between the embeddings of two pictures, in [-1, 1]; see :meth:`embed` for errors."""
         first, second = self.embed([a, b])
         return float(np.clip(first @ second, -1, 1))
 
-    def _run(self, samples: list[dict]) -> np.ndarray:
-        data = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
-        with torch.inference_mode():
-            features = torch.stack([sample.embedding for sample in self.model.test_step(data)])
-        if not features.isfinite().all():
-            raise ValueError('found embeddings that are not finite: the checkpoint is broken; take an earlier one')
-        return nn.functional.normalize(features).cpu().numpy()
 
-
-def _cannot_read(images: list, total: int) -> ValueError:
-    return ValueError(
-        f'cannot read {len(images)} of {total} pictures: {", ".join(map(str, images[:5]))}'
-        f'{", ..." if len(images) > 5 else ""}; check that the files are there and whole'
-    )
-
-
-def _source(image: str | Path | np.ndarray) -> dict:
-    """A picture as LoadPicture takes it."""
-    if not isinstance(image, np.ndarray):
-        return dict(img_path=str(image))
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
-        raise ValueError(f'found an image {image.dtype} {image.shape}, expected BGR, uint8 (H, W, 3)')
-    return dict(img_path='array', img=image)
+def _embeddings(samples):
+    features = torch.stack([sample.embedding for sample in samples])
+    if not features.isfinite().all():
+        raise ValueError('found embeddings that are not finite: the checkpoint is broken; take an earlier one')
+    return nn.functional.normalize(features).cpu().numpy()
 
 
 def search(probes: np.ndarray, gallery: np.ndarray, top: int = 5, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
@@ -216,12 +184,8 @@ class Faces(NamedTuple):
 
 def write_faces(path: str | Path, faces: Faces) -> None:
     """Write embeddings to a `.npz` file, which holds plain arrays only and appears when it is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    with part.open('wb') as file:
+    with part_of(Path(path)) as part, part.open('wb') as file:
         np.savez(file, **{name: value for name, value in faces._asdict().items() if value is not None})
-    os.replace(part, path)
 
 
 def read_faces(path: str | Path) -> Faces:

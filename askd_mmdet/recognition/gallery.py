@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import sys
 from collections import defaultdict
 from contextlib import suppress
@@ -18,7 +17,7 @@ from askd_mmdet.progress import track
 from askd_mmdet.recognition.alignment import align_box
 from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces, search
 from askd_mmdet.training.files import replace_text
-from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture
+from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture, write_picture
 
 TILE = 112
 CAPTION = 36
@@ -149,10 +148,7 @@ def search_gallery(
         csv.writer(text, lineterminator='\n').writerows([('probe', 'rank', 'gallery', 'cosine'), *rows])
         replace_text(table, text.getvalue())
     if sheet:
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        part = sheet.with_name(f'part-{sheet.name}')
-        cv2.imwrite(str(part), draw_sheet(probes, gallery, found))
-        os.replace(part, sheet)
+        write_picture(sheet, draw_sheet(probes, gallery, found))
     return rows
 
 
