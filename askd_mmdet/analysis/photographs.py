@@ -15,6 +15,7 @@ from askd_mmdet.recognition.alignment import align, align_box
 from askd_mmdet.recognition.cropping import landmark_finder
 from askd_mmdet.recognition.embedder import Faces
 from askd_mmdet.recognition.gallery import read_or_embed
+from askd_mmdet.training.files import first_names
 from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture
 
 FindLandmarks = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
@@ -132,9 +133,9 @@ def embed_photographs(
         found[name] = boxes, embedder.embed(crops, batch_size) if crops else None, by_box
     without_face = [name for name, (boxes, _, _) in found.items() if not len(boxes)]
     if len(without_face) == len(found):
-        few = f'{", ".join(names[:5])}{", ..." if len(names) > 5 else ""}'
         raise ValueError(
-            f'found no face in {len(names)} photographs of {folder}, {len(unreadable)} of which cannot be read: {few}'
+            f'found no face in {len(names)} photographs of {folder}, {len(unreadable)} of which cannot be read: '
+            f'{first_names(names)}'
         )
     boxes, embeddings, by_box = zip(*(own for own in found.values() if len(own[0])))
     faces = Faces(

@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
     import json
     import sys
 
-    from askd_mmdet.detection.scoring import first_names, score_submission
-    from askd_mmdet.training.files import replace_text
+    from askd_mmdet.detection.scoring import score_submission
+    from askd_mmdet.training.files import first_names, replace_text
 
     result = score_submission(args.submission, args.gt, args.ignore_unknown)
     if args.json:

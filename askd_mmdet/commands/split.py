@@ -56,6 +56,7 @@ def split_wider_face(images: Path, annotation: Path, ground_truth: Path, out: Pa
     from askd_mmdet.detection.wider_face_dataset import read_annotations
     from askd_mmdet.detection.wider_face_protocol import SETTINGS, load_ground_truth
     from askd_mmdet.toy.wider_face import write_annotations, write_ground_truth
+    from askd_mmdet.training.files import first_names
 
     if out.exists():
         raise FileExistsError(f'{out} exists already; name a new folder')
@@ -66,13 +67,13 @@ def split_wider_face(images: Path, annotation: Path, ground_truth: Path, out: Pa
     unknown = [path for path, *_ in pictures if path.rsplit('.', 1)[0] not in truth]
     if unknown:
         raise ValueError(
-            f'{ground_truth} does not have {len(unknown)} pictures of {annotation}: {", ".join(unknown[:5])}; '
+            f'{ground_truth} does not have {len(unknown)} pictures of {annotation}: {first_names(unknown)}; '
             'take both from one split'
         )
 
     doubled = [path for path, count in Counter(path for path, *_ in pictures).items() if count > 1]
     if doubled:
-        raise ValueError(f'{annotation} has {len(doubled)} pictures more than once: {", ".join(doubled[:5])}')
+        raise ValueError(f'{annotation} has {len(doubled)} pictures more than once: {first_names(doubled)}')
 
     def counts(event, name, boxes):
         return dict(zip(SETTINGS, truth[f'{event}/{Path(name).stem}'].kept.T))

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from askd_mmdet.detection.scoring import first_names
 from askd_mmdet.detection.submission import write_detections
 from askd_mmdet.detection.wider_face_dataset import read_annotations
+from askd_mmdet.training.files import first_names
 from askd_mmdet.training.pictures import read_text
 
 

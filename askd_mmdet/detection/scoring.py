@@ -8,10 +8,7 @@ from askd_mmdet.detection.submission import iterate_submission, read_detections
 from askd_mmdet.detection.submission_hint import BEST, submission_hint
 from askd_mmdet.detection.wider_face_protocol import WiderFaceScore, load_ground_truth
 from askd_mmdet.progress import track
-
-
-def first_names(names: list[str]) -> str:
-    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+from askd_mmdet.training.files import first_names
 
 
 def score_submission(submission: Path, ground_truth: Path, ignore_unknown: bool = False) -> dict:

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 
 from askd_mmdet.detection.submission import write_detections
 from askd_mmdet.detection.wider_face_protocol import Matches, WiderFaceScore, load_ground_truth, match_image
+from askd_mmdet.training.files import first_names
 from askd_mmdet.training.settings import check_choice, check_type
 
 
@@ -80,7 +81,7 @@ class WiderFaceMetric(BaseMetric):
         if missing := score.missing:
             print_log(
                 f'{len(missing)} of the {len(self.ground_truth)} images of the ground truth were not evaluated, and '
-                f'their faces count as missed: {", ".join(missing[:5])}{", ..." if len(missing) > 5 else ""}',
+                f'their faces count as missed: {first_names(missing)}',
                 'current',
                 logging.WARNING,
             )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from askd_mmdet.recognition.ir_resnet import DEPTHS, IRResNet
 from askd_mmdet.training.checkpoint import check_weights, weights_of
+from askd_mmdet.training.pictures import read_text
 
 _ATTENTION = {
     '.res_layer.6.channel_attention.mlp.': '.channel_layer.shared_mlp.',
@@ -35,12 +36,8 @@ def read_train_list(path: str | Path) -> list[str]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path} does not exist; it should be the train.list that the authors trained with')
-    try:
-        lines = Path(path).read_text('utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is no text file: {error}; expected a train.list') from error
     label_of, identity_of = {}, {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         picture, *rest = line.replace('\\', '/').rsplit(None, 1)

@@ -13,7 +13,7 @@ from mmpretrain.registry import DATASETS
 
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.record_io import RecordFile
-from askd_mmdet.training.files import data_hint
+from askd_mmdet.training.files import data_hint, first_names
 from askd_mmdet.training.pictures import find_pictures, labelled_pictures, read_text
 from askd_mmdet.training.settings import check_number, check_type
 from askd_mmdet.training.unreadable import ReplacesUnreadable
@@ -265,8 +265,8 @@ class PairListDataset(FaceDataset):
         ]
         if missing:
             raise FileNotFoundError(
-                f'{self.ann_file} names {len(missing)} pictures that do not exist: {", ".join(missing[:5])}'
-                f'{", ..." if len(missing) > 5 else ""}; set data_prefix to their folder'
+                f'{self.ann_file} names {len(missing)} pictures that do not exist: {first_names(missing)}; '
+                'set data_prefix to their folder'
             )
         numbers = {name: i for i, name in enumerate(first_line)}
         self._metainfo.update(

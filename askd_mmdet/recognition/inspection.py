@@ -13,6 +13,7 @@ from askd_mmdet.progress import track
 from askd_mmdet.recognition.bundle import read_bundle
 from askd_mmdet.recognition.datasets import DISTRACTOR, FaceFolderDataset, TinyFaceDataset, read_pairs
 from askd_mmdet.recognition.record_io import RecordFile
+from askd_mmdet.training.files import first_names
 from askd_mmdet.training.pictures import decode_picture
 
 BATCH = 64
@@ -151,7 +152,7 @@ def judge_pairs(pictures: Pictures, originals: np.ndarray) -> tuple[list[str], l
 
 def name_some(what: str, names: list[str]) -> list[str]:
     """A line with the number of names and the first five of them, where there are any."""
-    return [f'{len(names)} {what}: {", ".join(names[:5])}{", ..." * (len(names) > 5)}'] if names else []
+    return [f'{len(names)} {what}: {first_names(names)}'] if names else []
 
 
 def describe(path: Path, pictures: Pictures, sizes: Counter, faults: list[str], notes: list[str], show: int) -> str:

@@ -15,6 +15,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from askd_mmdet.training.files import first_names
 from askd_mmdet.training.settings import check_type
 
 
@@ -110,7 +111,7 @@ def weights_of(checkpoint: dict, source: str | Path = 'the checkpoint') -> dict[
             raise ValueError(f'{source}: found {name!r}, {kind}, among the weights, expected names and dense tensors')
     if bad := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise ValueError(
-            f'{source}: {len(bad)} weights are not finite: {", ".join(bad[:5])}{", ..." if len(bad) > 5 else ""}; '
+            f'{source}: {len(bad)} weights are not finite: {first_names(bad)}; '
             'training had diverged when it was written, so take an earlier checkpoint'
         )
     return {name.removeprefix('module.'): value for name, value in weights.items()}
@@ -140,7 +141,7 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str 
         if name in weights and own[name].shape != weights[name].shape
     ]
     problems = [
-        f'{len(names)} {what}: {", ".join(names[:5])}{", ..." if len(names) > 5 else ""}'
+        f'{len(names)} {what}: {first_names(names)}'
         for what, names in (
             ('weights missing in the file', missing),
             ('weights unknown to the model', unexpected),

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and what to say of those that are missing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,16 @@ def data_hint(path: str | Path) -> str:
     toy = next((part for part in Path(path).parts if part.startswith('toy_')), None)
     first = f'make it by "askd toy {toy.removeprefix("toy_")}"' if toy else 'put it there'
     return f'{first}, or name the folder of all data sets: --data ROOT'
+
+
+def first_names(names: Sequence) -> str:
+    """The first five of some names, and three dots where there are more, for a message that tells their number.
+
+    Example:
+        >>> first_names(range(6)), first_names(['a', 'b'])
+        ('0, 1, 2, 3, 4, ...', 'a, b')
+    """
+    return ', '.join(map(str, names[:5])) + (', ...' if len(names) > 5 else '')
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -6,6 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from askd_mmdet.training.files import first_names
+
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
@@ -30,7 +32,7 @@ class FiniteLossHook(Hook):
         """A finite loss can have a gradient that is not, and so can the loss of another process."""
         bad = [name for name, value in checkpoint['state_dict'].items() if not value.isfinite().all()]
         if bad:
-            self._stop(runner, f'{len(bad)} weights are not finite, nothing was saved: {", ".join(bad[:5])}')
+            self._stop(runner, f'{len(bad)} weights are not finite, nothing was saved: {first_names(bad)}')
 
     @staticmethod
     def _stop(runner, what):

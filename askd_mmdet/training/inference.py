@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from askd_mmdet.training.files import first_names
+
 Picture = str | Path | np.ndarray
 
 
@@ -64,8 +66,8 @@ def run_readable(
 def cannot_read(images: Sequence[Picture], total: int) -> ValueError:
     """The error that names the first of the pictures that cannot be read."""
     return ValueError(
-        f'cannot read {len(images)} of {total} pictures: {", ".join(map(str, images[:5]))}'
-        f'{", ..." if len(images) > 5 else ""}; check that the files are there and whole'
+        f'cannot read {len(images)} of {total} pictures: {first_names(images)}; '
+        'check that the files are there and whole'
     )
 
 

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from askd_mmdet.training.files import first_names
 from askd_mmdet.training.settings import check_number
 
 
@@ -53,7 +54,7 @@ class ReplacesUnreadable:
         raise RuntimeError(
             f'none of {tries} pictures in a row gave a sample: a transform dropped '
             f'{tries - len(unreadable)}, and {len(unreadable)} could not be read'
-            f'{": " if unreadable else ""}{", ".join(unreadable[:5])}; '
+            f'{": " if unreadable else ""}{first_names(unreadable)}; '
             f'"{self.check_tool}" says which pictures are damaged'
         )
 
