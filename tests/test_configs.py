@@ -19,6 +19,8 @@ from tests.toy_run import ASKD, BASE, HR, ROOT, types
 VARIANTS = ('bn', 'gn-dcn')
 EXPERIMENTS = [(v, s) for v in VARIANTS for s in ('', '-16x', '-16x_askd', '-32x', '-32x_askd')]
 
+SMALL = ('', '-4x', '-4x_askd')
+
 
 def load(variant, setting=''):
     return Config.fromfile(ROOT / f'configs/detection/tinaface_r50-{variant}-cbam_widerface{setting}.py')
@@ -54,6 +56,23 @@ def test_an_experiment_differs_from_its_hr_in_ratio_and_distillation_only(varian
         assert hook.checkpoint == f'work_dirs/tinaface_r50-{variant}-cbam_widerface/epoch_630.pth'
         assert hook.checkpoint.endswith(f'epoch_{cfg.train_cfg.max_epochs}.pth')
     assert cfg.to_dict() == hr.to_dict()
+
+
+@pytest.mark.parametrize('setting', SMALL[1:])
+def test_a_small_experiment_differs_from_its_hr_in_ratio_and_distillation_only(setting):
+    cfg, hr = (Config.fromfile(ROOT / f'configs/small/tinaface_r50-bn-cbam_masks{s}.py') for s in (setting, ''))
+    for split in ('train', 'val', 'test'):
+        step = cfg[f'{split}_dataloader'].dataset.pipeline[-1]
+        assert step.ratio == 4
+        step.ratio = 1
+    if setting.endswith('askd'):
+        cfg.train_dataloader.dataset.pipeline[-1].keep_hr = False
+        hook = cfg.custom_hooks.pop()
+        assert hook.losses == dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0))
+        assert Config.fromfile(find_config(hook.teacher)).to_dict() == hr.to_dict()
+        assert hook.checkpoint == f'work_dirs/tinaface_r50-bn-cbam_masks/epoch_{hr.train_cfg.max_epochs}.pth'
+    assert cfg.to_dict() == hr.to_dict()
+    assert sum(hr.param_scheduler[0].periods) == hr.train_cfg.max_epochs
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
@@ -119,9 +138,10 @@ def test_the_learning_rate_is_vedadets():
     assert sum(cfg.param_scheduler[0].periods) == cfg.train_cfg.max_epochs == 630
 
 
-def test_the_toy_runs_the_same_classes_as_the_real_experiments():
-    for toy, setting in ((HR, ''), (BASE, '-16x'), (ASKD, '-16x_askd')):
-        cfg, real = Config.fromfile(ROOT / f'configs/toy/{toy}.py'), load('bn', setting)
+@pytest.mark.parametrize('small', [(HR, BASE, ASKD), tuple(f'../small/tinaface_r50-bn-cbam_masks{s}' for s in SMALL)])
+def test_the_toy_runs_the_same_classes_as_the_real_experiments(small):
+    for name, setting in zip(small, ('', '-16x', '-16x_askd')):
+        cfg, real = Config.fromfile(ROOT / f'configs/toy/{name}.py'), load('bn', setting)
         for part in ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator', 'custom_hooks', 'train_cfg'):
             toy_types, real_types = list(types(cfg[part])), list(types(real[part]))
             if part == 'model':  # the weights of ImageNet are all that is left out

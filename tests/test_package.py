@@ -14,7 +14,7 @@ from modelindex.load_model_index import load as load_index
 
 from askd_mmdet.commands import COMMANDS
 
-EXPERIMENTS = ('detection', 'recognition', 'classification', 'examples', 'toy')
+EXPERIMENTS = ('detection', 'recognition', 'classification', 'small', 'examples', 'toy')
 
 
 @pytest.fixture(scope='module')
