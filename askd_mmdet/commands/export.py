@@ -1,7 +1,8 @@
 """Write a trained detector or recognizer as one ONNX file, which runs without torch.
 
 The file takes pictures as they are, BGR uint8 (N, H, W, 3): any number, and of a detector any size. It is compared with
-torch on real pictures before it is left: boxes to 0.1 pixels, scores to 1e-3, embeddings to 1e-5.
+torch on real pictures before it is left: boxes to 0.1 pixels, scores to 1e-3, embeddings to 1e-5; with --fp16 to 2
+pixels, 0.02 and 2e-3.
 """
 
 import argparse
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--nms', action='store_true', help='put thresholds and NMS of a detector inside; it takes one picture at a time'
     )
+    parser.add_argument('--fp16', action='store_true', help='layers in float16: half the size, and faster on GPUs')
     parser.add_argument(
         '--pictures',
         type=Path,
@@ -44,12 +46,12 @@ def run(args: argparse.Namespace) -> None:
 
         if args.nms:
             raise ValueError('--nms is for detectors, and this config is of a recognizer')
-        differences = export_embedder(FaceEmbedder(cfg, args.checkpoint, 'cpu'), args.out, pictures)
+        differences = export_embedder(FaceEmbedder(cfg, args.checkpoint, 'cpu'), args.out, pictures, args.fp16)
     else:
         from askd_mmdet.detection.detector import FaceDetector
 
         detector = FaceDetector(cfg, args.checkpoint, 'cpu', min_score=0)
-        differences = export_detector(detector, args.out, args.nms, pictures)
+        differences = export_detector(detector, args.out, args.nms, pictures, args.fp16)
     print(f'{args.out}: {args.out.stat().st_size / 2**20:.1f} MB; largest differences from torch: {differences}')
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +14,23 @@ from askd_mmdet.export.network import DetectorNetwork, EmbedderNetwork, write_on
 from askd_mmdet.export.runner import Detections, OnnxFaceDetector, OnnxFaceEmbedder
 from askd_mmdet.training.files import part_of
 
-# The largest differences from torch: of boxes in pixels of the network's input, of scores, of numbers in an embedding.
-BOXES, SCORES, EMBEDDINGS = 0.1, 1e-3, 1e-5
+
+class Tolerance(NamedTuple):
+    """The largest differences from torch: of boxes in pixels of the network's input, of scores, and in embeddings."""
+
+    boxes: float
+    scores: float
+    embeddings: float
+
+
+FULL, HALF = Tolerance(0.1, 1e-3, 1e-5), Tolerance(2, 0.02, 2e-3)  # of files in float32 and in float16
 # Of a picture the best that NMS is compared on; untrained networks have hundreds of thousands.
 CANDIDATES = 3000
 
 
-def export_detector(detector, path: Path, nms: bool = False, pictures: Iterable[np.ndarray] = ()) -> str:
+def export_detector(
+    detector, path: Path, nms: bool = False, pictures: Iterable[np.ndarray] = (), half: bool = False
+) -> str:
     """Write a detector as one ONNX file, for `runner.OnnxFaceDetector` or any other runtime.
 
     The input `images` is BGR uint8 (N, H, W, 3) of any size; normalisation and padding are inside. What comes out:
@@ -30,17 +41,21 @@ def export_detector(detector, path: Path, nms: bool = False, pictures: Iterable[
         path: The file, which appears when it was checked.
         nms: Whether thresholds and NMS are inside, for one picture at a time.
         pictures: BGR uint8 (H, W, 3), to check it on; by default photographs of scikit-image.
+        half: Whether its layers compute in float16: half the size, and faster on GPUs; without NMS inside, which of
+            nearly equal candidates keeps others then, so that nothing could be compared.
 
     Returns:
         The largest differences, in words.
 
     Raises:
-        ValueError: When the network or its pipeline is of a kind that the file cannot hold, or the file's boxes differ
-            from torch's by more than BOXES, or scores by more than SCORES. Then no file is left.
+        ValueError: When the network or its pipeline is of a kind that the file cannot hold, or the file's boxes or
+            scores differ from torch's by more than FULL allows, or HALF. Then no file is left.
     """
-    model, pictures = detector.model, list(pictures) or _photographs()
+    model, pictures, tolerance = detector.model, list(pictures) or _photographs(), HALF if half else FULL
     if not hasattr(getattr(model, 'bbox_head', None), 'candidates'):
         raise ValueError(f'found a {type(model).__name__}, expected a detector with an IoUAwareRetinaHead')
+    if nms and half:
+        raise ValueError('found NMS and float16, expected one of them: in float16 it keeps others of equal candidates')
     resizes = [step for step in walk(detector.pipeline.transforms) if type(step).__name__ == 'Resize']
     if len(resizes) != 1 or not resizes[0].keep_ratio or not isinstance(resizes[0].scale, tuple):
         raise ValueError('found another pipeline than one with Resize(scale=(width, height), keep_ratio=True)')
@@ -61,8 +76,8 @@ def export_detector(detector, path: Path, nms: bool = False, pictures: Iterable[
     axes = dict(images={0: 'pictures', 1: 'height', 2: 'width'})
     with part_of(path) as part:
         axes.update(boxes={0: 'pictures', 1: 'anchors'}, scores={0: 'pictures', 1: 'anchors'})
-        write_onnx(DetectorNetwork(model), part, dict(images=example), axes, {**settings, 'nms': False})
-        differences = check_candidates(part, detector, pictures)
+        write_onnx(DetectorNetwork(model), part, dict(images=example), axes, {**settings, 'nms': False}, half)
+        differences = check_candidates(part, detector, pictures, tolerance)
         if nms:
             plain = OnnxFaceDetector(part, 'cpu', min_score=0)
             axes = dict(images={1: 'height', 2: 'width'}, boxes={0: 'detections'}, scores={0: 'detections'})
@@ -73,7 +88,7 @@ def export_detector(detector, path: Path, nms: bool = False, pictures: Iterable[
     return f'boxes {boxes:.2g} px, scores {scores:.2g}, on {len(pictures)} pictures'
 
 
-def export_embedder(embedder, path: Path, pictures: Iterable[np.ndarray] = ()) -> str:
+def export_embedder(embedder, path: Path, pictures: Iterable[np.ndarray] = (), half: bool = False) -> str:
     """Write an embedder as one ONNX file, for `runner.OnnxFaceEmbedder` or any other runtime.
 
     The input `images` is BGR uint8 (N, side, side, 3), of the size that the config sets; the output `embeddings` is
@@ -83,13 +98,14 @@ def export_embedder(embedder, path: Path, pictures: Iterable[np.ndarray] = ()) -
         embedder: A FaceEmbedder.
         path: The file, which appears when it was checked.
         pictures: BGR uint8 (H, W, 3), to check it on; by default faces and photographs of scikit-image.
+        half: Whether its layers compute in float16: half the size, and faster on GPUs.
 
     Returns:
         The largest difference, in words.
 
     Raises:
         ValueError: When the pipeline does something else than to resize as `ResizeToHR`, or the embeddings differ from
-            torch's by more than EMBEDDINGS. Then no file is left.
+            torch's by more than FULL allows, or HALF. Then no file is left.
     """
     pictures = list(pictures) or [*_photographs(), *_faces()]
     side = prepared(embedder.pipeline, pictures[0])[0].shape[-1]
@@ -97,12 +113,14 @@ def export_embedder(embedder, path: Path, pictures: Iterable[np.ndarray] = ()) -
     axes = dict(images={0: 'pictures'}, embeddings={0: 'pictures'})
     settings = dict(kind='embedder', size=side, fingerprint=embedder.fingerprint)
     with part_of(path) as part:
-        write_onnx(EmbedderNetwork(embedder.model), part, dict(images=example), axes, settings)
-        difference = check_embeddings(part, embedder, pictures)
+        write_onnx(EmbedderNetwork(embedder.model), part, dict(images=example), axes, settings, half)
+        difference = check_embeddings(part, embedder, pictures, HALF if half else FULL)
     return f'embeddings {difference:.2g}, on {len(pictures)} pictures'
 
 
-def check_candidates(path: Path, detector, pictures: list[np.ndarray]) -> tuple[float, float]:
+def check_candidates(
+    path: Path, detector, pictures: list[np.ndarray], tolerance: Tolerance = FULL
+) -> tuple[float, float]:
     """The largest differences of all anchors' boxes and scores from torch's, each prepared in its own way.
 
     Raises:
@@ -121,8 +139,8 @@ def check_candidates(path: Path, detector, pictures: list[np.ndarray]) -> tuple[
         found = file.session.run(None, dict(images=image[None]))
         largest.append([_difference(a, b.cpu().numpy()) for a, b in zip(found, expected)])
     boxes, scores = np.max(largest, 0)
-    _refuse(f'boxes by {boxes:.2g} px', boxes, BOXES)
-    _refuse(f'scores by {scores:.2g}', scores, SCORES)
+    _refuse(f'boxes by {boxes:.2g} px', boxes, tolerance.boxes)
+    _refuse(f'scores by {scores:.2g}', scores, tolerance.scores)
     return boxes, scores
 
 
@@ -139,21 +157,21 @@ def check_suppression(path: Path, plain: OnnxFaceDetector, pictures: list[np.nda
         plain.min_score = file.min_score = float(np.sort(scores[0])[-CANDIDATES:][0])
         (found,), (expected,) = file.detect([picture]), plain.detect([picture])
         what = f'NMS, which leaves {len(found.scores)} of {len(expected.scores)} faces'
-        _refuse(what, unmatched(found, expected, plain.min_score + SCORES), 0)
+        _refuse(what, unmatched(found, expected, plain.min_score + FULL.scores), 0)
 
 
 def unmatched(found: Detections, expected: Detections, least: float = 0) -> int:
-    """How many detections of two sets, scored `least` or more, have no partner within BOXES and SCORES in the other."""
+    """How many detections of two sets, scored `least` or more, have no partner within FULL in the other."""
 
     def lonely(these, those):
         for box, score in zip(*these):  # one by one, since all pairs of many would fill the memory
-            near = np.abs(those.boxes - box).max(1, initial=0) <= BOXES
-            yield score >= least and not (near & (np.abs(those.scores - score) <= SCORES)).any()
+            near = np.abs(those.boxes - box).max(1, initial=0) <= FULL.boxes
+            yield score >= least and not (near & (np.abs(those.scores - score) <= FULL.scores)).any()
 
     return sum(lonely(found, expected)) + sum(lonely(expected, found))
 
 
-def check_embeddings(path: Path, embedder, pictures: list[np.ndarray]) -> float:
+def check_embeddings(path: Path, embedder, pictures: list[np.ndarray], tolerance: Tolerance = FULL) -> float:
     """The largest difference from torch's embeddings, of pictures that torch has prepared.
 
     Raises:
@@ -171,7 +189,7 @@ def check_embeddings(path: Path, embedder, pictures: list[np.ndarray]) -> float:
         expected = nn.functional.normalize(result.embedding, dim=0).cpu().numpy()
         (found,) = file.session.run(None, dict(images=inputs.permute(1, 2, 0).numpy()[None]))
         largest = max(largest, _difference(found[0], expected))
-    _refuse(f'embeddings by {largest:.2g}', largest, EMBEDDINGS)
+    _refuse(f'embeddings by {largest:.2g}', largest, tolerance.embeddings)
     return largest
 
 

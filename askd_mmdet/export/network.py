@@ -9,6 +9,8 @@ from pathlib import Path
 import onnx
 import torch
 from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.onnx import register_custom_op_symbolic, symbolic_helper
@@ -113,7 +115,14 @@ def _deform_conv_in_onnx(graph, x, weight, offset, mask, bias, *settings):
     )
 
 
-def write_onnx(network: nn.Module, path: Path, inputs: dict[str, Tensor], axes: dict[str, dict], settings: dict):
+def write_onnx(
+    network: nn.Module,
+    path: Path,
+    inputs: dict[str, Tensor],
+    axes: dict[str, dict],
+    settings: dict,
+    half: bool = False,
+) -> None:
     """Write a network as one ONNX file.
 
     Torch's older exporter traces, in seconds where the newer one takes minutes, and keeps what is computed from the
@@ -125,6 +134,8 @@ def write_onnx(network: nn.Module, path: Path, inputs: dict[str, Tensor], axes: 
         inputs: Examples, by name.
         axes: The axes that may change, their names by their numbers, for every output and some inputs.
         settings: For the metadata, as JSON under the key `askd`.
+        half: Whether the layers of the network compute in float16. What goes in, the boxes that are made of what
+            comes out, whose pixels float16 could not count, and NMS stay as they are.
     """
     register_custom_op_symbolic('torchvision::deform_conv2d', _deform_conv_in_onnx, OPSET)
     with warnings.catch_warnings():
@@ -140,6 +151,11 @@ def write_onnx(network: nn.Module, path: Path, inputs: dict[str, Tensor], axes: 
             dynamo=False,
         )
     file = onnx.load(path)
+    if half:
+        # A layer's operator is called /backbone/..., one of `forward` itself /..., and a weight that is used twice ...
+        around = [node.name for node in file.graph.node if node.name.rpartition('/')[0] == '' and '/' in node.name]
+        file = convert_float_to_float16(file, keep_io_types=True, node_block_list=around)
+        OnnxModel(file).topological_sort()
     file.metadata_props.add(key='askd', value=json.dumps(settings))
     onnx.checker.check_model(file)
     onnx.save(file, path)

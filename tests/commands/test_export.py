@@ -48,6 +48,7 @@ def test_both_kinds_of_networks_are_exported(askd, weights, tmp_path):
         ),
         ((DETECTOR, weights / 'detector.pth', tmp_path / 'new/nms.onnx', '--nms'), ['images', 'scale']),
         ((EMBEDDER, weights / 'embedder.pth', tmp_path / 'embedder.onnx'), ['images']),
+        ((EMBEDDER, weights / 'embedder.pth', tmp_path / 'half.onnx', '--fp16'), ['images']),
     ):
         status, output, errors = askd('export', *arguments)
         assert status == 0, errors

@@ -72,6 +72,23 @@ def test_a_file_finds_the_faces_that_torch_finds_on_20_real_pictures(detector, n
         assert each.boxes.dtype == each.scores.dtype == np.float32 and (np.diff(each.scores) <= 0).all()
 
 
+def test_in_float16_a_file_is_half_as_large_and_gives_nearly_the_same(detector, tmp_path):
+    detector, full, _ = detector
+    half = tmp_path / 'half.onnx'
+    said = export_detector(detector, half, pictures=pictures(2), half=True)
+    assert half.stat().st_size < 0.6 * full.stat().st_size
+    weights = {tensor.data_type for tensor in onnx.load(half).graph.initializer if len(tensor.dims) == 4}
+    assert weights == {onnx.TensorProto.FLOAT16}
+    files = [OnnxFaceDetector(file, 'cpu') for file in (half, full)]
+    image = dict(images=files[0].prepare(pictures(1)[0])[None])
+    (boxes, scores), expected = (file.session.run(None, image) for file in files)
+    assert boxes.dtype == scores.dtype == np.float32
+    off = [np.abs(a - b).max() for a, b in zip((boxes, scores), expected)]
+    assert 0.001 < off[0] < 1 and 1e-5 < off[1] < 0.01 and 'boxes 0.' in said
+    with pytest.raises(ValueError, match='expected one of them'):
+        export_detector(detector, half, nms=True, half=True)
+
+
 @pytest.mark.parametrize('shape', [(1, 64, 64), (3, 101, 77), (2, 33, 190)])
 def test_a_file_takes_any_number_of_pictures_of_any_size(detector, shape):
     detector, file, _ = detector
@@ -129,6 +146,16 @@ def test_embeddings_are_those_of_torch_on_20_real_pictures(embedder):
     np.testing.assert_allclose(found, embedder.embed(pictures()), atol=1e-5)
     assert np.abs(found[0] - found[1]).max() > 1e-3
     assert OnnxFaceEmbedder(file).fingerprint == embedder.fingerprint
+
+
+def test_an_embedder_in_float16(embedder, tmp_path):
+    embedder, file = embedder
+    export_embedder(embedder, tmp_path / 'half.onnx', half=True)
+    assert (tmp_path / 'half.onnx').stat().st_size < 0.6 * file.stat().st_size
+    found = OnnxFaceEmbedder(tmp_path / 'half.onnx').embed(pictures())
+    assert found.dtype == np.float32
+    difference = np.abs(found - embedder.embed(pictures())).max()
+    assert 1e-6 < difference < 2e-3
 
 
 def test_compare(embedder):
