@@ -1,0 +1,334 @@
+"""What training runs left behind: settings, losses, metrics, checkpoints. Nothing is trained and nothing written."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mmengine.config import Config
+
+from askd_mmdet.training.checkpoint import read_checkpoint
+from askd_mmdet.training.config import load_config
+from askd_mmdet.training.launch import distillation_of
+
+# What the tables call the losses.
+METHODS = {
+    'AttentionSimilarityLoss': 'A-SKD',
+    'AttentionTransferLoss': 'AT',
+    'FeatureLoss': 'F-KD',
+    'FeatureSimilarityLoss': 'F-SKD',
+    'HybridOrderRelationLoss': 'HORKD',
+    'LogitLoss': 'KD',
+    'RelationLoss': 'RKD',
+}
+# Seconds without a word in the log, after which nobody trains there any more.
+_SILENCE = 15 * 60
+# Metrics that are none: what MMEngine logs beside them.
+_ASIDE = ('data_time', 'time', 'step', 'epoch', 'iter', 'lr')
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A folder that `askd train` wrote, and the folders of its tests below it.
+
+    Attributes:
+        folder: The work directory.
+        cfg: The config it was trained with.
+        steps: What was logged of training steps, by step: losses, seconds (`time`), megabytes (`memory`) where there
+            is a GPU, `epoch`.
+        validations: Metrics by epoch; those of the correlation hook are among them.
+        tests: Metrics by the name of the test, as `askd table` and `askd test --out` write them.
+        files: The newest file of each epoch's weights.
+        spoken: When it logged last, in seconds of the epoch.
+    """
+
+    folder: Path
+    cfg: Config
+    steps: dict[int, dict] = field(default_factory=dict)
+    validations: dict[int, dict] = field(default_factory=dict)
+    tests: dict[str, dict] = field(default_factory=dict)
+    files: dict[int, Path] = field(default_factory=dict)
+    spoken: float = 0
+
+    @classmethod
+    def read(cls, folder: str | Path) -> 'Run':
+        """Read a run.
+
+        Raises:
+            FileNotFoundError: When the folder is none of a run.
+            ValueError: When its config cannot be read.
+        """
+        folder = Path(folder)
+        trainings = sorted(path.parents[1] for path in folder.glob('*/vis_data/config.py'))
+        if not trainings:
+            raise FileNotFoundError(f'{folder} is no run: it has no <time>/vis_data/config.py, which askd train writes')
+        logs = [(start, list(_lines(start / 'vis_data/scalars.json'))) for start in trainings]
+        # Tests may have been logged there as well.
+        trained = [start for start, lines in logs if any('iter' in line for line in lines)]
+        config = (trained or trainings)[-1] / 'vis_data/config.py'
+        try:
+            cfg = load_config(config)
+        except Exception as error:  # a config is code
+            raise ValueError(f'{config} cannot be read: {type(error).__name__}: {error}') from error
+        run = cls(folder, cfg, files=_checkpoints(folder))
+        for start, lines in logs:
+            if start in trained:
+                run._take(lines)
+        for path in sorted(folder.glob('*/metrics.json')):
+            run.tests[path.parent.name] = json.loads(path.read_text())
+        spoken = max((path.stat().st_mtime for path in folder.glob('*/vis_data/*.json')), default=0)
+        object.__setattr__(run, 'spoken', spoken)
+        return run
+
+    def _take(self, lines):
+        """The log of one start; what an earlier one logged of the same steps is forgotten."""
+        first = next(line for line in lines if 'iter' in line)
+        for known, start in ((self.steps, first['iter']), (self.validations, first.get('epoch', 1))):
+            for step in [step for step in known if step >= start]:
+                del known[step]
+        for line in lines:
+            if 'iter' in line:
+                self.steps[line['iter']] = line
+            else:
+                metrics = {key: value for key, value in line.items() if key not in _ASIDE}
+                self.validations.setdefault(line['step'], {}).update(metrics)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it was to train."""
+        return (self.cfg.get('train_cfg') or {}).get('max_epochs', 0)
+
+    @property
+    def epochs_done(self) -> int:
+        """The newest epoch that has left a checkpoint."""
+        return max(self.files, default=0)
+
+    @property
+    def state(self) -> str:
+        """'finished', 'still going' or 'interrupted', the last two with the epoch."""
+        if self.epochs_done >= self.epochs > 0:
+            return 'finished'
+        going = time.time() - self.spoken < _SILENCE
+        return f'{"still going" if going else "interrupted"}, epoch {self.epochs_done} of {self.epochs}'
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest weights.
+
+        Raises:
+            FileNotFoundError: When there are none.
+        """
+        if not self.files:
+            raise FileNotFoundError(f'{self.folder} has no checkpoint (epoch_*.pth): train it on, or leave it out')
+        return self.files[self.epochs_done]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes in the order of the network's outputs, where the checkpoint says so."""
+        found = read_checkpoint(self.checkpoint).get('meta', {}).get('dataset_meta') or {}
+        return tuple(found['classes']) if found.get('classes') else None
+
+    @property
+    def task(self) -> str:
+        """'detection', 'recognition' or 'classification'."""
+        return task_of(self.cfg)
+
+    @property
+    def seed(self) -> int | None:
+        return (self.cfg.get('randomness') or {}).get('seed')
+
+    @property
+    def resolution(self) -> str:
+        return resolution_of(self.cfg)
+
+    @property
+    def method(self) -> str:
+        """As the tables call it: 'HR teacher', 'Base', or the distillation losses."""
+        if hook := distillation_of(self.cfg):
+            losses = [METHODS.get(loss['type'].rpartition('.')[2], loss['type']) for loss in hook.losses.values()]
+            return '+'.join(dict.fromkeys(losses))
+        return 'HR teacher' if self.resolution == '1x' else 'Base'
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of its own tests (not of those on other resolutions), else of its last validation."""
+        own = [name for name in self.tests if self._is_own(name)]
+        if own:
+            return {key: value for name in own for key, value in self.tests[name].items()}
+        last = self.validations[max(self.validations)] if self.validations else {}
+        return {key: value for key, value in last.items() if not key.startswith('correlation/')}
+
+    def _is_own(self, name):
+        config = self.folder / f'{name}.py'
+        return not config.is_file() or resolution_of(load_config(config)) == self.resolution
+
+
+def _lines(path: Path) -> Iterator[dict]:
+    """The lines of a log; one that was cut off says nothing."""
+    for text in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(line, dict) and 'step' in line:
+            yield line
+
+
+def _checkpoints(folder):
+    numbers = ((re.fullmatch(r'epoch_(\d+)\.pth', path.name), path) for path in folder.glob('epoch_*.pth'))
+    return {int(found[1]): path for found, path in numbers if found}
+
+
+def task_of(cfg: Config) -> str:
+    """'detection', 'recognition' or 'classification', by the model and the scope that it is built in."""
+    if cfg.model.get('type') == 'FaceRecognizer':
+        return 'recognition'
+    return 'detection' if cfg.get('default_scope') == 'mmdet' else 'classification'
+
+
+def resolution_of(cfg: Config) -> str:
+    """What pictures are degraded to, '1x' (nothing), '4x', '24px', ...: in the test, or where it degrades nothing, before.
+
+    A network for real LR pictures is tested on them as they are.
+    """
+    hooks = [hook for hook in cfg.get('custom_hooks') or () if hook['type'] == 'LowResolutionHook']
+    for part in ('test', 'val', 'train'):
+        dataset = (cfg.get(f'{part}_dataloader') or {}).get('dataset', {})
+        while 'pipeline' not in dataset and (inner := dataset.get('dataset') or (dataset.get('datasets') or [None])[0]):
+            dataset = inner
+        steps = [step for step in dataset.get('pipeline') or () if step.get('type') == 'LowResolution']
+        for step in [*steps, *hooks]:
+            for key, unit in (('size', 'px'), ('ratio', 'x')):
+                if (value := step.get(key)) not in (None, 1):
+                    values = value if isinstance(value, (list, tuple)) else [value]
+                    return '/'.join(map(str, values)) + unit
+    return '1x'
+
+
+def find_runs(paths: list[Path]) -> list[Run]:
+    """The runs in folders: each may be one, or hold some at any depth, as those of `askd table` do.
+
+    Raises:
+        FileNotFoundError: When a path holds none.
+        ValueError: See :meth:`Run.read`; also when they are not of one task, or know other classes.
+    """
+    folders = []
+    for path in map(Path, paths):
+        found = sorted({config.parents[2] for config in path.glob('**/vis_data/config.py')})
+        # A test writes its log into a folder of its own below the run's.
+        runs = [folder for folder in found if not any(parent in found for parent in folder.parents)]
+        if not runs:
+            raise FileNotFoundError(f'no run in {path}: expected the --work-dir of askd train or askd table')
+        folders += runs
+    runs = [Run.read(folder) for folder in dict.fromkeys(folders)]
+    check_alike(runs)
+    return runs
+
+
+def check_alike(runs: list[Run]) -> None:
+    """Refuse to compare what cannot be compared.
+
+    Raises:
+        ValueError: When runs are of several tasks, or their networks' outputs mean other classes.
+    """
+    for what, read in (('task', lambda run: run.task), ('classes', lambda run: run.files and run.classes)):
+        known = {}
+        for run in runs:
+            if value := read(run):
+                known.setdefault(value, run.folder)
+        if len(known) > 1:
+            (a, first), (b, second) = list(known.items())[:2]
+            raise ValueError(
+                f'{first} and {second} cannot stand in one report: their {what} differ, {_short(a)} and {_short(b)}; '
+                'name runs of one kind'
+            )
+
+
+def _short(value):
+    return value if isinstance(value, str) else f'({", ".join(value[:5])}{", ..." if len(value) > 5 else ""})'
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs that differ in nothing but their seed.
+
+    Attributes:
+        label: Short, and no other group's.
+        runs: By their seed.
+    """
+
+    label: str
+    runs: list[Run]
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    def values(self, metric: str) -> dict[int, float]:
+        """The metric by seed."""
+        return {run.seed: run.metrics[metric] for run in self.runs if metric in run.metrics}
+
+
+def group_runs(runs: list[Run]) -> list[Group]:
+    """Runs by their settings: HR first, then by resolution, the base before what is compared with it."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(compared(run.cfg), sort_keys=True, default=str), []).append(run)
+    ordered = sorted(groups.values(), key=lambda group: _place(group[0]))
+    labels = [f'{first.method} {first.resolution}' for first, *_ in ordered]
+    # Where two would have one name, that of the folder tells them apart, or else a number.
+    folders = [f'{label} ({_own_name(first)})' for label, (first, *_) in zip(labels, ordered)]
+    labels = [label if labels.count(label) == 1 else longer for label, longer in zip(labels, folders)]
+    labels = [label if labels.count(label) == 1 else f'{label} {i}' for i, label in enumerate(labels, 1)]
+    return [
+        Group(label, sorted(group, key=lambda run: (run.seed is None, run.seed)))
+        for label, group in zip(labels, ordered)
+    ]
+
+
+def _place(run):
+    """Sizes in pixels, larger first, and then ratios; of each HR, the base, and the others by name."""
+    number = float(re.match(r'[\d.]+', run.resolution)[0])
+    order = ['HR teacher', 'Base']
+    rank = order.index(run.method) if run.method in order else len(order)
+    return run.resolution.endswith('px'), -number if run.resolution.endswith('px') else number, rank, run.method
+
+
+def _own_name(run):
+    return run.folder.parent.name if re.fullmatch(r'seed\d+', run.folder.name) else run.folder.name
+
+
+def compared(cfg: Config) -> dict[str, object]:
+    """The settings that make an experiment, by dotted name: all but the seed, and where files are read and written."""
+    settings = dict(flat(cfg.to_dict()))
+    return {
+        name: value
+        for name, value in settings.items()
+        if not re.search(r'^(randomness\.seed|work_dir|launcher|resume|load_from)$|\.checkpoint$|data_root$', name)
+    }
+
+
+def flat(value, prefix: str = '') -> Iterator[tuple[str, object]]:
+    """Settings by dotted name.
+
+    Example:
+        >>> dict(flat(dict(a=[dict(b=1), 2], c={})))
+        {'a.0.b': 1, 'a.1': 2, 'c': {}}
+    """
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    items = list(items)
+    if not items:
+        yield prefix, value
+    for key, item in items:
+        yield from flat(item, f'{prefix}.{key}' if prefix else str(key))
+
+
+def differences(groups: list[Group]) -> list[tuple[str, list]]:
+    """The settings that differ between groups, and their values in each; None where a group lacks one."""
+    settings = [compared(group.first.cfg) for group in groups]
+    names = sorted(set().union(*settings))
+    rows = [(name, [each.get(name) for each in settings]) for name in names]
+    return [(name, values) for name, values in rows if len(set(map(str, values))) > 1]

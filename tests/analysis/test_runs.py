@@ -1,0 +1,154 @@
+"""What runs left behind: of real trainings, and of folders that went wrong."""
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+import torch
+
+from askd_mmdet.analysis.runs import Run, differences, find_runs, flat, group_runs, resolution_of
+from askd_mmdet.training.checkpoint import read_checkpoint
+from askd_mmdet.training.config import load_config
+from tests.toy_run import ASKD, BASE, HR, toy_config, train
+
+
+@pytest.fixture(scope='module')
+def runs(toy_data, tmp_path_factory):
+    """Teacher, base of two seeds and student, each trained for two epochs of four steps and validated once."""
+    folder = tmp_path_factory.mktemp('runs')
+    often = {'train_cfg.val_begin': 1, 'train_cfg.val_interval': 2, 'default_hooks.logger.interval': 1}
+    teacher = folder / 'teacher/epoch_2.pth'
+    for name, config, options in (
+        ('teacher', HR, {}),
+        ('base/seed0', BASE, {}),
+        ('base/seed1', BASE, {'randomness.seed': 1}),
+        ('student', ASKD, {}),
+    ):
+        train(
+            toy_config(config, toy_data, folder / name, teacher=teacher if config == ASKD else None, **often, **options)
+        )
+    return folder
+
+
+def test_a_run_is_what_was_trained(runs):
+    run = Run.read(runs / 'student')
+    assert (run.task, run.method, run.resolution, run.seed, run.state) == ('detection', 'A-SKD', '4x', 0, 'finished')
+    assert run.checkpoint == runs / 'student/epoch_2.pth'
+    assert sorted(run.steps) == list(range(1, 9)) and {line['epoch'] for line in run.steps.values()} == {1, 2}
+    line = run.steps[3]
+    assert line['loss'] == pytest.approx(
+        sum(line[f'loss_{kind}'] for kind in ('cls', 'bbox', 'iou', 'attention')), 1e-4
+    )
+    assert list(run.validations) == [2]
+    assert {'wider_face/easy', 'wider_face/hard'} <= set(run.metrics) and 'time' not in run.metrics
+    assert Run.read(runs / 'teacher').method == 'HR teacher' and Run.read(runs / 'base/seed1').method == 'Base'
+
+
+def test_runs_of_one_experiment_are_a_group(runs):
+    groups = group_runs(find_runs([runs / 'student', runs]))
+    assert [group.label for group in groups] == ['HR teacher 1x', 'Base 4x', 'A-SKD 4x']
+    assert [[run.seed for run in group.runs] for group in groups] == [[0], [0, 1], [0]]
+    differing = dict(differences(groups))
+    assert differing['train_dataloader.dataset.pipeline.2.ratio'] == [1, 4, 4]
+    weights = [value for name, value in differing.items() if name.endswith('loss_attention.weight')]
+    assert weights == [[None, None, 5.0]]
+    assert not [name for name in differing if 'seed' in name or 'work_dir' in name or 'checkpoint' in name]
+
+
+def test_what_was_logged_before_a_restart_is_kept_up_to_it(runs, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(runs / 'base/seed0', folder)
+    (start,) = folder.glob('*/vis_data')
+    later = folder / '29991231_000000/vis_data'
+    shutil.copytree(start, later)
+    lines = [json.dumps(dict(loss=9.0, epoch=2, iter=step, step=step)) for step in (5, 6)]
+    (later / 'scalars.json').write_text('\n'.join([*lines, '{"loss": 1, "cut o']))
+    run = Run.read(folder)
+    assert sorted(run.steps) == [1, 2, 3, 4, 5, 6] and run.steps[5]['loss'] == 9 != run.steps[4]['loss']
+    assert run.validations == {} and run.metrics == {}
+
+
+def test_a_test_in_the_same_folder_is_no_training(runs, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(runs / 'base/seed0', folder)
+    (start,) = folder.glob('*/vis_data')
+    later = folder / '29991231_000000/vis_data'
+    shutil.copytree(start, later)
+    text = (later / 'config.py').read_text()
+    (later / 'config.py').write_text(text.replace('ratio=4', 'ratio=8'))
+    (later / 'scalars.json').write_text(json.dumps({'wider_face/hard': 1.0, 'step': 0}))
+    assert Run.read(folder).resolution == '4x'
+    assert sorted(Run.read(folder).steps) == list(range(1, 9))
+
+
+def test_tests_count_before_validations_unless_they_are_of_another_resolution(runs, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(runs / 'base/seed0', folder)
+    for name, hard, ratio in (('test', 50.0, 4), ('other', 60.0, 8)):
+        (folder / name).mkdir()
+        (folder / name / 'metrics.json').write_text(json.dumps({'wider_face/hard': hard}))
+        (start,) = folder.glob('2*/vis_data')
+        (folder / f'{name}.py').write_text((start / 'config.py').read_text().replace('ratio=4', f'ratio={ratio}'))
+    run = Run.read(folder)
+    assert run.metrics == {'wider_face/hard': 50.0} and run.tests['other'] == {'wider_face/hard': 60.0}
+
+
+def test_states(runs, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(runs / 'base/seed0', folder)
+    (folder / 'epoch_2.pth').unlink()
+    assert Run.read(folder).state == 'still going, epoch 1 of 2'
+    long_ago = time.time() - 3600
+    for path in folder.glob('*/vis_data/*.json'):
+        os.utime(path, (long_ago, long_ago))
+    assert Run.read(folder).state == 'interrupted, epoch 1 of 2'
+    (folder / 'epoch_1.pth').unlink()
+    with pytest.raises(FileNotFoundError, match=r'has no checkpoint .*train it on, or leave it out'):
+        Run.read(folder).checkpoint  # noqa: B018
+    for path in folder.glob('*/vis_data/*.json'):
+        path.unlink()
+    assert Run.read(folder).metrics == {} and Run.read(folder).steps == {}
+
+
+def test_what_cannot_be_compared_is_refused(runs, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no run in .*: expected the --work-dir of askd train or askd table'):
+        find_runs([tmp_path])
+    with pytest.raises(FileNotFoundError, match='is no run'):
+        Run.read(tmp_path)
+    other = tmp_path / 'other'
+    shutil.copytree(runs / 'teacher', other)
+    checkpoint = read_checkpoint(other / 'epoch_2.pth')
+    assert checkpoint['meta']['dataset_meta']['classes'] == ('face',)
+    checkpoint['meta']['dataset_meta']['classes'] = ('mask', 'face')
+    torch.save(checkpoint, other / 'epoch_2.pth')
+    with pytest.raises(ValueError, match=r'their classes differ, \(face\) and \(mask, face\)'):
+        find_runs([runs, other])
+    (config,) = other.glob('*/vis_data/config.py')
+    config.write_text('model = dict(')
+    with pytest.raises(ValueError, match='cannot be read: SyntaxError'):
+        find_runs([other])
+    config.write_text(load_config('askd_mmdet::toy/arcface_ir18-cbam_toy.py').pretty_text)
+    (other / 'epoch_2.pth').unlink()
+    (other / 'epoch_1.pth').unlink()
+    with pytest.raises(ValueError, match='their task differ, detection and recognition'):
+        find_runs([runs, other])
+
+
+@pytest.mark.parametrize(
+    'name, expected',
+    [
+        ('detection/tinaface_r50-bn-cbam_widerface-16x_askd', '16x'),
+        ('recognition/arcface_ir50-cbam_casia-24px', '24px'),
+        ('recognition/arcface_ir50-cbam_casia', '1x'),
+        ('examples/faster-rcnn_r50-cbam_coco-4x', '4x'),
+        ('classification/resnet18-cbam_cifar10-4x', '4x'),
+    ],
+)
+def test_resolutions(name, expected):
+    assert resolution_of(load_config(f'askd_mmdet::{name}.py')) == expected
+
+
+def test_settings_by_dotted_name():
+    assert dict(flat(dict(a=[dict(b=1), 2], c={}, d=[[3]]))) == {'a.0.b': 1, 'a.1': 2, 'c': {}, 'd.0.0': 3}
