@@ -51,8 +51,22 @@ def draw_faces(image: np.ndarray, boxes: np.ndarray, scores: np.ndarray | None =
         drawn[rows.stop : bottom, outer_columns] = COLOUR
         drawn[outer_rows, max(left, 0) : columns.start] = COLOUR
         drawn[outer_rows, columns.stop : right] = COLOUR
-    taken = np.float32(boxes).reshape(-1, 4)
-    for box, score in zip(boxes, () if scores is None else scores):
+    if scores is not None:
+        write_scores(drawn, boxes, scores)
+    return drawn
+
+
+def write_scores(image: np.ndarray, boxes: np.ndarray, scores: np.ndarray, others: np.ndarray = ()) -> None:
+    """Write scores in % into a picture, each where there is room for it beside all boxes; small faces get none.
+
+    Args:
+        image: It is changed.
+        boxes: (N, 4), x1, y1, x2, y2.
+        scores: (N,), in [0, 1].
+        others: (M, 4), further boxes that are not to be hidden.
+    """
+    taken = np.vstack([np.float32(each).reshape(-1, 4) for each in (boxes, others)])
+    for box, score in zip(boxes, scores):
         if box[3] - box[1] < _LEAST_HEIGHT:
             continue
         text, scale = f'{100 * score:.0f}', np.clip((box[3] - box[1]) / 100, 0.4, 1.2)
@@ -61,10 +75,9 @@ def draw_faces(image: np.ndarray, boxes: np.ndarray, scores: np.ndarray | None =
         if place := _free_place(box, (width + 2, height + base), taken, image.shape[:2]):
             left, top = place
             taken = np.vstack([taken, np.float32([left, top, left + width + 2, top + height + base])])
-            drawn[top : top + height + base, left : left + width + 2] = 0
+            image[top : top + height + base, left : left + width + 2] = 0
             origin = left + 1, top + height + base // 2
-            cv2.putText(drawn, text, origin, _FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
-    return drawn
+            cv2.putText(image, text, origin, _FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
 
 
 def line_width(box: np.ndarray) -> int:

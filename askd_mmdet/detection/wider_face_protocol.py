@@ -51,6 +51,21 @@ class Matches(NamedTuple):
     flags: np.ndarray
 
 
+class Curve(NamedTuple):
+    """Recall and precision at the protocol's 1000 thresholds, from the highest on: float64 (1000,), in [0, 1].
+
+    No proposal has no precision, and no face no recall: both are 0 then.
+    """
+
+    recall: np.ndarray
+    precision: np.ndarray
+
+    @property
+    def average_precision(self) -> float:
+        """See :func:`average_precision`."""
+        return average_precision(*self)
+
+
 def load_ground_truth(folder: str | Path) -> dict[str, Faces]:
     """Read the .mat files of the official `eval_tools/ground_truth`.
 
@@ -270,18 +285,20 @@ class WiderFaceScore:
         return [name for name in self.ground_truth if name not in self.images]
 
     def average_precision(self) -> dict[str, float]:
-        """AP in [0, 1] of the easy, medium and hard setting; 0 where a setting has no face.
+        """AP in [0, 1] of the easy, medium and hard setting; 0 where a setting has no face."""
+        return {setting: curve.average_precision for setting, curve in self.curves().items()}
+
+    def curves(self) -> dict[str, Curve]:
+        """Recall and precision in the easy, medium and hard setting.
 
         The scores are first stretched to [0, 1] over all images (all to 1 where they are equal).
         Faces in images that have not come are missed.
         """
         faces = np.sum([faces.kept.sum(0) for faces in self.ground_truth.values()], axis=0)
         proposals, hits = np.split(self._counts(), 2, axis=1)
-        # No proposal has no precision, and no face no recall: both are taken as 0.
         precision = hits / proposals.clip(1)
         recall = hits / np.clip(faces, 1, None)
-        curves = zip(SETTINGS, recall.T, precision.T)
-        return {setting: average_precision(*curve) for setting, *curve in curves}
+        return {setting: Curve(*curve) for setting, *curve in zip(SETTINGS, recall.T, precision.T)}
 
     def _counts(self):
         """Detections with each flag at every threshold: int64, (1000, 6)."""
