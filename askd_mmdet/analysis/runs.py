@@ -154,16 +154,21 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of its own tests (not of those on other resolutions), else of its last validation."""
-        own = [name for name in self.tests if self._is_own(name)]
-        if own:
-            return {key: value for name in own for key, value in self.tests[name].items()}
+        """Of its own tests, else of its last validation."""
+        if own := self.tested_at.get(self.resolution):
+            return own
         last = self.validations[max(self.validations)] if self.validations else {}
         return {key: value for key, value in last.items() if not key.startswith('correlation/')}
 
-    def _is_own(self, name):
-        config = self.folder / f'{name}.py'
-        return not config.is_file() or resolution_of(load_config(config)) == self.resolution
+    @cached_property
+    def tested_at(self) -> dict[str, dict[str, float]]:
+        """The metrics of all tests by resolution: an HR teacher is tested on LR pictures as well."""
+        found = {}
+        for name, metrics in self.tests.items():
+            config = self.folder / f'{name}.py'
+            resolution = resolution_of(load_config(config)) if config.is_file() else self.resolution
+            found.setdefault(resolution, {}).update(metrics)
+        return found
 
 
 def _lines(path: Path) -> Iterator[dict]:
@@ -190,9 +195,9 @@ def task_of(cfg: Config) -> str:
 
 
 def resolution_of(cfg: Config) -> str:
-    """What pictures are degraded to, '1x' (nothing), '4x', '24px', ...: in the test, or where it degrades nothing, before.
+    """What pictures are degraded to: '1x' (nothing), '4x', '24px', ...
 
-    A network for real LR pictures is tested on them as they are.
+    The test says so, or the training where the test degrades nothing, being on real LR pictures.
     """
     hooks = [hook for hook in cfg.get('custom_hooks') or () if hook['type'] == 'LowResolutionHook']
     for part in ('test', 'val', 'train'):

@@ -92,7 +92,8 @@ def test_tests_count_before_validations_unless_they_are_of_another_resolution(ru
         (start,) = folder.glob('2*/vis_data')
         (folder / f'{name}.py').write_text((start / 'config.py').read_text().replace('ratio=4', f'ratio={ratio}'))
     run = Run.read(folder)
-    assert run.metrics == {'wider_face/hard': 50.0} and run.tests['other'] == {'wider_face/hard': 60.0}
+    assert run.metrics == {'wider_face/hard': 50.0}
+    assert run.tested_at == {'4x': {'wider_face/hard': 50.0}, '8x': {'wider_face/hard': 60.0}}
 
 
 def test_states(runs, tmp_path):

@@ -1,0 +1,131 @@
+"""Which network is better, by how much and how sure that is, of runs that are there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from askd_mmdet.analysis.runs import Group
+from askd_mmdet.experiments.results import paired_difference
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of a network less that of the base at the same resolution.
+
+    Attributes:
+        label: Of the network.
+        base: The base's label.
+        mean: In points.
+        interval: Half its 95 % confidence interval over the seeds; None from a single seed.
+        seeds: How many both were trained from.
+    """
+
+    label: str
+    base: str
+    mean: float
+    interval: float | None
+    seeds: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.interval is not None and abs(self.mean) > self.interval
+
+    def __str__(self) -> str:
+        """In a sentence that says as much as is known."""
+        if self.interval is None:
+            return (
+                f'{self.label} is {abs(self.mean):.1f} points {_word(self.mean)} {self.base}, from a single seed: how '
+                'much another training would differ is not known, so this decides nothing.'
+            )
+        low, high = self.mean - self.interval, self.mean + self.interval
+        sure = 'leaves out zero' if self.is_sure else 'contains zero, so it may be chance'
+        return (
+            f'{self.label} is {abs(self.mean):.1f} points {_word(self.mean)} {self.base}, on average over {self.seeds} '
+            f'seeds; the 95 % interval, {low:+.1f} to {high:+.1f}, {sure}.'
+        )
+
+
+def _word(mean):
+    return 'above' if mean > 0 else 'below' if mean < 0 else 'from'
+
+
+def difference(group: Group, base: Group, metric: str) -> Difference | None:
+    """None where no seed has the metric in both."""
+    ours, theirs = group.values(metric), base.values(metric)
+    mean, interval = paired_difference(ours, theirs)
+    return (
+        None if mean is None else Difference(group.label, base.label, mean, interval, len(ours.keys() & theirs.keys()))
+    )
+
+
+def base_of(group: Group, groups: Sequence[Group]) -> Group | None:
+    """What the group is compared with: the LR base of its resolution; None for a base, or where there is none."""
+    same = [other for other in groups if other.first.resolution == group.first.resolution]
+    return next((other for other in same if other.first.method == 'Base' and other is not group), None)
+
+
+def metrics_of(groups: Sequence[Group]) -> list[str]:
+    """The names of all metrics, in the order in which the runs have them."""
+    return list(dict.fromkeys(name for group in groups for run in group.runs for name in run.metrics))
+
+
+def short_names(metrics: Sequence[str]) -> dict[str, str]:
+    """What a table calls metrics: without their prefix where that is the same for all.
+
+    Example:
+        >>> short_names(['wider_face/easy', 'wider_face/hard'])
+        {'wider_face/easy': 'easy', 'wider_face/hard': 'hard'}
+    """
+    prefixes = {name.rpartition('/')[0] for name in metrics}
+    return {name: name.rpartition('/')[2] if len(prefixes) == 1 else name.replace('/', ' ') for name in metrics}
+
+
+def main_metric(groups: Sequence[Group], metrics: Sequence[str]) -> str | None:
+    """The metric by which the trainings chose their best epoch, or the first there is."""
+    chosen = [
+        ((group.first.cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best') for group in groups
+    ]
+    return next((name for name in chosen if name in metrics), next(iter(metrics), None))
+
+
+def figure_text(values: Sequence[float]) -> str:
+    """Mean and standard deviation.
+
+    Example:
+        >>> figure_text([1.0, 3.0]), figure_text([1.0]), figure_text([])
+        ('2.00 ± 1.41', '1.00', '')
+    """
+    if not values:
+        return ''
+    spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.2f}{spread}'
+
+
+def results_table(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: for each group and metric the mean over seeds, and the difference to the base."""
+    names = short_names(metrics)
+    compared = any(base_of(group, groups) for group in groups)
+    head = ['network', 'seeds']
+    for metric in metrics:
+        head += [names[metric], *['to base'] * compared]
+    rows = []
+    for group in groups:
+        base = base_of(group, groups)
+        row = [group.label, str(len(group.runs))]
+        for metric in metrics:
+            row.append(figure_text(list(group.values(metric).values())))
+            if compared:
+                found = difference(group, base, metric) if base else None
+                interval = f' ± {found.interval:.2f}' if found and found.interval is not None else ''
+                row.append(f'{found.mean:+.2f}{interval}' if found else '')
+        rows.append(row)
+        elsewhere = dict.fromkeys(at for run in group.runs for at in run.tested_at if at != run.resolution)
+        for resolution in elsewhere:
+            tests = [run.tested_at[resolution] for run in group.runs if resolution in run.tested_at]
+            row = [f'{group.label}, tested at {resolution}', str(len(tests))]
+            for metric in metrics:
+                row += [figure_text([test[metric] for test in tests if metric in test]), *[''] * compared]
+            rows.append(row)
+    return head, rows
