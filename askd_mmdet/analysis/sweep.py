@@ -1,5 +1,6 @@
 """A resolution sweep: one network, of any task, tested from 1x to 32x: where does it break?"""
 
+import copy
 import hashlib
 import json
 import os
@@ -119,6 +120,7 @@ def _tested(cfg, checkpoint, ratios, count, seed, device):
         return
     if (scope := cfg.get('default_scope')) in ('mmdet', 'mmpretrain'):
         load(scope)
+    cfg = copy.deepcopy(cfg)  # of which networks take parts out as they are built
     with preserved_random_state(), DefaultScope.overwrite_default_scope(scope):
         model = build_model(cfg)
         load_weights(model, checkpoint)
