@@ -1,5 +1,6 @@
 """The hook that feeds HR images to a frozen teacher and LR images to the student, and the losses between them."""
 
+from askd_mmdet.distillation.correlation_hook import AttentionCorrelationHook
 from askd_mmdet.distillation.hook import DistillationHook
 from askd_mmdet.distillation.losses import (
     AttentionSimilarityLoss,
@@ -14,6 +15,7 @@ from askd_mmdet.distillation.losses import (
 )
 
 __all__ = [
+    'AttentionCorrelationHook',
     'AttentionSimilarityLoss',
     'AttentionTransferLoss',
     'DistillationHook',

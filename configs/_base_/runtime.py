@@ -10,6 +10,7 @@ default_hooks = dict(
         rule='greater',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    correlation=dict(type='AttentionCorrelationHook'),  # of students alone
 )
 custom_hooks = [
     dict(type='EpochSeedHook'),
