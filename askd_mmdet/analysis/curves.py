@@ -43,7 +43,7 @@ def _plot(groups: Sequence[Group], name: str, series: Callable[[Run], dict], uni
     labels = []
     for i, group in enumerate(groups):
         curves = [{at: each[name] for at, each in series(run).items() if name in each} for run in group.runs]
-        curves = [curve for curve in curves if curve]
+        curves = [_thinned(curve) for curve in curves if curve]
         style = line(i)
         for curve in curves if len(curves) > 1 else ():
             axis.plot(*zip(*curve.items()), color=style['color'], linewidth=0.7, alpha=0.4)
@@ -54,6 +54,12 @@ def _plot(groups: Sequence[Group], name: str, series: Callable[[Run], dict], uni
     axis.set(title=name.removeprefix(CORRELATION), xlabel=unit)
     runs_legend(axis, labels)
     return figure
+
+
+def _thinned(curve, most=150):
+    """At most so many points, the last one of those that are left out: more are not seen, and make a page heavy."""
+    step = -(-len(curve) // most)
+    return {at: curve[at] for at in sorted(curve)[::-1][::step][::-1]}
 
 
 def cost_table(groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:

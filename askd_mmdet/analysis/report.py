@@ -1,96 +1,51 @@
-"""The report: one HTML file that opens anywhere and asks nobody for anything."""
+"""The report: what was run, which network is better, how sure that is, where it looks and what it finds."""
 
-import base64
-import platform
-import shlex
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import jinja2
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-
 from askd_mmdet.analysis.curves import cost_table, plot_correlations_over_epochs, plot_losses, plot_metrics
-from askd_mmdet.analysis.plots import encode
-from askd_mmdet.analysis.runs import Group, differences
+from askd_mmdet.analysis.page import Part, Section, Table, charts, render
+from askd_mmdet.analysis.runs import Group, differences, find_runs, group_runs
+from askd_mmdet.analysis.sections import Options, attention_section, detection_section, sweep_section
 from askd_mmdet.analysis.tables import base_of, difference, main_metric, metrics_of, results_table, short_names
 from askd_mmdet.training.files import replace_text
-from askd_mmdet.version import __version__
-
-TEMPLATE = Path(__file__).with_name('report.html')
-# Pixels of a picture in the report, which shall stay small enough for a mail.
-_WIDTH, _QUALITY = 420, 82
 
 
-@dataclass(frozen=True)
-class Table:
-    head: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    numbers: Iterable[int] = ()  # the columns that hold numbers
+def report(paths: Sequence[Path], out: Path, options: Options) -> list[str]:
+    """Write the report on some runs, whole or not at all.
 
+    Args:
+        paths: See :func:`find_runs`.
+        out: The file.
+        options: What it shows.
 
-@dataclass(frozen=True)
-class Layer:
-    """One of the pictures that lie over each other, as a data URI."""
+    Returns:
+        What could not be shown, and why, in a sentence each.
 
-    name: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Pictures of one size between which a slider moves; `left` and `right` are shown first."""
-
-    caption: str
-    layers: Sequence[Layer]
-    left: str
-    right: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """A table, charts or pictures, with a sentence that says how to read it."""
-
-    read: str
-    title: str = ''
-    table: Table | None = None
-    charts: Sequence[str] = ()
-    pairs: Sequence[Pair] = ()
-
-
-@dataclass
-class Section:
-    name: str
-    title: str
-    parts: list[Part] = field(default_factory=list)
-
-
-def picture_uri(image: np.ndarray) -> str:
-    """A picture, BGR uint8 (H, W, 3), no wider than the report wants it, as a data URI."""
-    if image.shape[1] > _WIDTH:
-        height = max(1, round(image.shape[0] * _WIDTH / image.shape[1]))
-        image = cv2.resize(image, (_WIDTH, height), interpolation=cv2.INTER_AREA)
-    _, content = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return _uri(content.tobytes(), 'image/jpeg')
-
-
-def chart_uri(figure: Figure, kind: str = 'svg') -> str:
-    """A figure as a data URI: 'svg' for lines, 'png' for many pixels."""
-    return _uri(encode(figure, kind), 'image/svg+xml' if kind == 'svg' else 'image/png')
-
-
-def _uri(content, kind):
-    return f'data:{kind};base64,{base64.b64encode(content).decode()}'
-
-
-def charts(title: str, read: str, figures: Sequence[Figure], kind: str = 'svg') -> list[Part]:
-    """The part of some figures; none where there is no figure."""
-    return [Part(read, title, charts=[chart_uri(figure, kind) for figure in figures])] if figures else []
+    Raises:
+        FileNotFoundError, ValueError: See :func:`find_runs`.
+    """
+    groups = group_runs(find_runs(list(paths)))
+    sections = [results_section(groups), training_section(groups)]
+    left_out = []
+    shown = [attention_section, sweep_section]
+    if groups[0].first.task == 'detection':
+        shown.insert(0, detection_section)
+    for section in shown:
+        # Of what is missing here, data or weights, the rest of the report does not depend.
+        try:
+            sections += section(groups, options)
+        except (OSError, ValueError) as error:
+            name = section.__name__.partition('_')[0]
+            left_out.append(f'left out: {name}: {error}')
+            sections.append(Section(name, name.capitalize(), [Part(f'Left out: {error}')]))
+    title = options.title or ', '.join(group.label for group in groups[:4]) + ', ...' * (len(groups) > 4)
+    states = [f'{group.label}, seed {run.seed}: {run.state}' for group in groups for run in group.runs]
+    subtitle = f'{len(states)} trainings of {len(groups)} networks, {groups[0].first.task}'
+    unfinished = [f'Not finished: {state}.' for state in states if not state.endswith('finished')]
+    page = render(title, subtitle, [*answer(groups), *unfinished], [*sections, settings_section(groups)])
+    replace_text(out, page)
+    return left_out
 
 
 def answer(groups: Sequence[Group]) -> list[str]:
@@ -182,24 +137,3 @@ def _data(cfg):
     return ', '.join(
         dict.fromkeys(str(dataset.get('data_root') or dataset.get('ann_file', '')) for dataset in datasets)
     )
-
-
-def render(title: str, groups: Sequence[Group], sections: Sequence[Section]) -> str:
-    """The report as HTML. Whatever stands in names and settings is text, never markup."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    states = [f'{group.label}, seed {run.seed}: {run.state}' for group in groups for run in group.runs]
-    unfinished = [state for state in states if not state.endswith('finished')]
-    return environment.from_string(TEMPLATE.read_text()).render(
-        title=title,
-        subtitle=f'{len(states)} trainings of {len(groups)} networks, {groups[0].first.task}; '
-        f'written {datetime.now():%Y-%m-%d %H:%M}.',
-        answer=[*answer(groups), *(f'Not finished: {state}.' for state in unfinished)],
-        sections=[section for section in sections if section.parts],
-        footer=f'askd_mmdet {__version__}, torch {torch.__version__}, Python {platform.python_version()}; '
-        f'{shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}',
-    )
-
-
-def write_report(path: Path, title: str, groups: Sequence[Group], sections: Sequence[Section]) -> None:
-    """Write the report whole or not at all."""
-    replace_text(path, render(title, groups, sections))

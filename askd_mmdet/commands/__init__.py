@@ -10,6 +10,7 @@ _COMMANDS = {
         'test': 'evaluate a checkpoint',
         'table': "repeat one of the paper's tables, or your own",
         'tune': 'search for hyper-parameters on held-out training data',
+        'report': 'write one HTML file on trained networks: results, curves, attention, detections',
         'demo': 'teacher, base and A-SKD on toy data, with a table and a picture',
     },
     'use': {

@@ -1,0 +1,254 @@
+"""The sections of a report for which networks are run: where they look, what they find, where they break."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from askd_mmdet.analysis.attention import PicturePairs, WatchedNetwork, correlate, draw_attention, teacher_of
+from askd_mmdet.analysis.correlation import Correlation, plot_correlations
+from askd_mmdet.analysis.page import Layer, Pair, Part, Section, Table, charts, picture_uri
+from askd_mmdet.analysis.runs import Group, Run
+from askd_mmdet.analysis.samples import draw_samples
+from askd_mmdet.analysis.sweep import degradation_of, plot_sweep, sweep, trained_ratios
+from askd_mmdet.analysis.tables import main_metric, metrics_of
+from askd_mmdet.degradation import low_resolution
+from askd_mmdet.distillation.maps import last_blocks
+from askd_mmdet.progress import track
+from askd_mmdet.training.pictures import picture_size, read_picture
+
+# Pixels: attention is coarse, faces are small.
+_ATTENTION_WIDTH, _DETECTION_WIDTH = 320, 480
+_TEACHER = 'HR teacher'
+
+
+class Options(NamedTuple):
+    """What a report shows.
+
+    Attributes:
+        title: None for one made of the networks' names.
+        pictures: A folder of pictures to show attention on; test pictures by default.
+        show: How many pictures are shown of each kind.
+        sample: How many test pictures are looked at, at most.
+        seed: Of what is drawn.
+        ratios: Of the resolution sweep; none leaves it out.
+        device: Of the networks.
+    """
+
+    title: str | None = None
+    pictures: Path | None = None
+    show: int = 6
+    sample: int = 200
+    seed: int = 0
+    ratios: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    device: str | None = None
+
+
+def by_resolution(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
+    """The networks of each LR resolution that have weights."""
+    low = [group for group in groups if group.first.method != _TEACHER and group.first.files]
+    for resolution, same in groupby(low, lambda group: group.first.resolution):
+        yield resolution, list(same)
+
+
+def teacher_run(groups: Sequence[Group]) -> Run | None:
+    """The first HR network with weights."""
+    return next((group.first for group in groups if group.first.method == _TEACHER and group.first.files), None)
+
+
+def attention_section(groups: Sequence[Group], options: Options) -> list[Section]:
+    """Where the networks look (figs. 2, 4 and 5): LR samples, maps over pictures, correlations with the teacher."""
+    sections = []
+    for resolution, same in by_resolution(groups):
+        section = Section(f'attention-{resolution}', f'Where the networks look at {resolution}')
+        networks = [
+            WatchedNetwork(group.first.cfg, group.first.checkpoint, options.device, label=group.label) for group in same
+        ]
+        teacher = _teacher(groups, same, options.device)
+        settings = dict(seed=options.seed, pictures=options.pictures)
+        shown = list(PicturePairs(same[0].first.cfg, -(-options.show // 2), **settings))  # each is shown for all stages
+        if not sections:  # the same for all resolutions
+            section.parts.append(
+                Part(
+                    'One picture at every resolution: what a network has to go by. The recipe of the paper averages, '
+                    "that of its authors' code keeps single pixels.",
+                    'What low resolution leaves',
+                    charts=[picture_uri(draw_samples(shown[0].hr), 1000)],
+                )
+            )
+        if teacher:
+            section.parts += _correlations(teacher, networks, options, settings)
+            section.parts += _maps(teacher, networks, shown)
+            sections.append(section)
+    return sections
+
+
+def _teacher(groups, same, device):
+    if run := teacher_run(groups):
+        return WatchedNetwork(run.cfg, run.checkpoint, device, label=_TEACHER)
+    return next(filter(None, (teacher_of(group.first.cfg, device, _TEACHER) for group in same)), None)
+
+
+def _correlations(teacher, networks, options, settings):
+    pairs = PicturePairs(networks[0].cfg, options.sample, **settings)
+    panels, rows, taps = {}, [], []
+    for network in networks:
+        found = correlate(teacher, network, pairs, partial(track, what=f'correlating {network.label}'))
+        for kind, by_tap in found.items():
+            stages = last_blocks({kind: by_tap})[kind]
+            panels[f'{network.label}, {kind}'] = stages
+            rows.append([network.label, kind, *map(_r, stages.values())])
+            taps += [[network.label, kind, tap, _r(each)] for tap, each in by_tap.items()]
+    read = (
+        f'Pearson correlation between the maps of the teacher, which sees HR, and of each network, which sees LR, over '
+        f'{len(pairs) - len(pairs.unreadable)} pictures: 1 means that it looks exactly where the teacher looks.'
+    )
+    head = ['network', 'map', *max((list(stages) for stages in panels.values()), key=len)]
+    rows = [row + [''] * (len(head) - len(row)) for row in rows]
+    histograms = (
+        'The same as pictures: each panel counts how often a value of the teacher (across) met a value of the network '
+        '(up). On the diagonal both are equal; a narrow band means agreement.'
+    )
+    return [
+        Part(read, 'Does it look where the teacher looks?', Table(head, rows, range(2, len(head)))),
+        *charts('', histograms, [plot_correlations(panels)], 'png'),
+        Part(
+            'Every layer that has a map.', 'All layers', Table(['network', 'map', 'layer', 'r'], taps, [3]), folded=True
+        ),
+    ]
+
+
+def _r(correlation: Correlation) -> str:
+    return 'undefined: a constant map' if correlation.r is None else f'{correlation.r:.3f}'
+
+
+def _maps(teacher, networks, shown):
+    """A part for each stage."""
+    seen = []
+    for pair in shown:
+        maps = {network.label: last_blocks(network.maps([pair.inputs])).get('spatial', {}) for network in networks}
+        seen.append({teacher.label: last_blocks(teacher.maps([pair.hr_inputs])).get('spatial', {}), **maps})
+    parts = []
+    for stage in seen[0][teacher.label]:
+        pairs = []
+        for pair, maps in zip(shown, seen):
+            drawn = draw_attention(pair.hr, {label: stages[stage] for label, stages in maps.items()}).over
+            pictures = {'HR': pair.hr, 'LR': pair.lr, **drawn}
+            layers = [Layer(name, picture_uri(image, _ATTENTION_WIDTH)) for name, image in pictures.items()]
+            pairs.append(Pair(pair.name, layers, teacher.label, networks[-1].label))
+        read = (
+            'Yellow: where the network looks most, dark blue: least, on one scale for all networks of a picture. Move '
+            'the slider, or choose what lies left and right of it.'
+        )
+        parts.append(Part(read if not parts else '', f'Spatial attention, {stage}', pairs=pairs))
+    return parts
+
+
+def detection_section(groups: Sequence[Group], options: Options) -> list[Section]:
+    """What detectors find (fig. 6): pictures, precision and recall, AP by height, failures."""
+    return [_detections(resolution, same, groups, options) for resolution, same in by_resolution(groups)]
+
+
+def _detections(resolution, same, groups, options):
+    from askd_mmdet.analysis import detections as d
+
+    section = Section(f'detections-{resolution}', f'What they find at {resolution}')
+    cfg = same[0].first.cfg
+    runs = {group.label: group.first for group in same}
+    if hr := teacher_run(groups):
+        runs = {f'{_TEACHER} on HR': hr, **runs}
+    paths, faces = d.pictures_of(cfg, options.sample, options.seed), d.faces_of(cfg)
+    found = {
+        label: d.detect_all(run.cfg, run.checkpoint, list(paths), device=options.device) for label, run in runs.items()
+    }
+    results = {label: d.all_outcomes(each, faces, d.operating_point(each, faces)) for label, each in found.items()}
+    ratio = degradation_of(cfg).get('ratio', 1)
+    section.parts += charts(
+        'Precision and recall',
+        f'Recall: the share of faces that is found; precision: the share of what is found that is a face; on '
+        f'{len(paths)} pictures. The further up and right, the better.',
+        [d.plot_precision_recall(d.precision_recall(found, faces))],
+    )
+    section.parts += charts(
+        'How small may a face be?',
+        'Average precision for faces of about one height in LR pixels, with their number below. Bins of few faces '
+        'say little.',
+        [d.plot_by_height(d.average_precision_by_height(found, faces, ratio))],
+    )
+    sizes = {name: picture_size(path) for name, path in paths.items()}
+    rows = [[each.kind, each.what, *each.counts.values()] for each in d.failures(results, sizes, ratio)]
+    read = (
+        'Counted at the score where each network has the best balance of precision and recall on the hard faces. Lower '
+        'is better.'
+    )
+    table = Table(['', '', *results], rows, range(2, len(results) + 2))
+    section.parts.append(Part(read, 'Commonest failures', table))
+    section.parts += _before_and_after(d, same, paths, results, degradation_of(cfg), options.show)
+    return section
+
+
+def _before_and_after(d, same, paths, results, degradation, show):
+    """Pictures in which the last network and the base differ most, or the fullest where there is but one network."""
+    last = same[-1].label
+    # A network that is alone is shown beside its teacher, if that is there.
+    first = same[0].label if len(same) > 1 else next(iter(results))
+    names = [name for name, _ in d.most_different(results[first], results[last], show)]
+    names = names or sorted(paths, key=lambda name: -len(results[first][name].faces))[:show]
+    pairs = []
+    for name in track(names, 'drawing'):
+        hr = read_picture(paths[name])
+        lr = low_resolution(hr, **degradation)
+        truth = results[first][name]
+        # The part of a large picture where the two differ, or small faces would vanish.
+        share = min(1.0, _DETECTION_WIDTH / hr.shape[1])
+        area = d.area_of_difference(truth, results[last][name], hr.shape[:2], share)
+        zoom = max(1.0, _DETECTION_WIDTH / hr.shape[1])
+        nothing = np.zeros((0, 4)), np.zeros(0, bool)
+        pictures = {
+            'HR, all faces': d.draw_ground_truth(hr, truth.faces, truth.counts, zoom, area),
+            'LR': d.draw_ground_truth(lr, *nothing, zoom, area),
+            **{label: d.draw_outcomes(lr, each[name], zoom, area) for label, each in results.items()},
+        }
+        layers = [Layer(label, picture_uri(image, _DETECTION_WIDTH)) for label, image in pictures.items()]
+        balance = ', '.join(
+            f'{label} finds {each[name].hit.sum()}, {each[name].false_alarm.sum()} false'
+            for label, each in results.items()
+        )
+        pairs.append(Pair(f'{Path(name).name}: {truth.counts.sum()} faces; {balance}', layers, first, last))
+    read = (
+        f'The pictures in which {last} and {first} differ most, gains and losses. Solid blue: found; dashed yellow: '
+        'missed; cut corners, red: false alarm; grey bars: does not count.'
+    )
+    return [Part(read, 'Before and after', charts=[picture_uri(d.draw_legend())], pairs=pairs)]
+
+
+def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:
+    """Where networks break: each tested at every ratio."""
+    trained = [group for group in groups if group.first.files]
+    if not options.ratios or not trained:
+        return []
+    results = {
+        group.label: sweep(
+            group.first.cfg,
+            group.first.checkpoint,
+            options.ratios,
+            options.sample,
+            options.seed,
+            device=options.device,
+        )
+        for group in trained
+    }
+    known = [name for name in next(iter(next(iter(results.values())).values()))]
+    metric = main_metric(groups, [name for name in metrics_of(groups) if name in known]) or known[0]
+    head = ['network', *(f'{ratio:g}x' for ratio in options.ratios)]
+    rows = [[label, *(f'{each[metric]:.1f}' for each in points.values())] for label, points in results.items()]
+    rings = {group.label: trained_ratios(group.first.cfg) for group in trained}
+    read = (
+        f'{metric} of each network on pictures of every resolution, on a sample of at most {options.sample}. A line '
+        'that stays up longer bears lower resolution; the ring marks what the network was trained for.'
+    )
+    figures = charts('', read, [plot_sweep(results, metric, rings)])
+    return [Section('sweep', 'Where they break', [*figures, Part('', table=Table(head, rows, range(1, len(head))))])]
