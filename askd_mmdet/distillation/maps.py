@@ -102,14 +102,19 @@ def attention_taps(model: nn.Module, losses: Iterable[DistillationLoss] = ()) ->
 
     Args:
         model: The network.
-        losses: With which it is distilled: an AttentionSimilarityLoss among them knows.
+        losses: With which it is distilled, see :func:`loss_taps`; where none knows, the modules are those of CBAM.
 
     Returns:
         A pattern by kind; only of kinds that the network has.
     """
-    taps = next((loss.taps for loss in losses if isinstance(loss, AttentionSimilarityLoss)), None)
     names = [name for name, _ in model.named_modules()]
-    return {kind: tap for kind, tap in (taps or AttentionSimilarityLoss().taps).items() if match(names, tap)}
+    taps = loss_taps(losses) or AttentionSimilarityLoss().taps
+    return {kind: tap for kind, tap in taps.items() if match(names, tap)}
+
+
+def loss_taps(losses: Iterable[DistillationLoss]) -> dict[str, str] | None:
+    """The taps of the AttentionSimilarityLoss among some losses, None where there is none."""
+    return next((loss.taps for loss in losses if isinstance(loss, AttentionSimilarityLoss)), None)
 
 
 def stages(names: Iterable[str]) -> dict[str, str]:
@@ -152,8 +157,8 @@ def _short(stage, path):
     return stage[-2:] if stage[-1].isdecimal() else stage[-1:]
 
 
-def last_blocks(maps: Maps) -> Maps:
-    """Of each stage the maps of its last block, by kind and stage."""
+def last_blocks(maps: dict[str, dict[str, Item]]) -> dict[str, dict[str, Item]]:
+    """Of each stage the maps of its last block, or whatever else has their names, by kind and stage."""
     return {kind: {stage: named[tap] for stage, tap in stages(named).items()} for kind, named in maps.items()}
 
 
