@@ -1,6 +1,7 @@
 """The sections of a report for which networks are run: where they look, what they find, where they break."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from askd_mmdet.analysis import detections as d
 from askd_mmdet.analysis.attention import PicturePairs, WatchedNetwork, correlate, draw_attention, teacher_of
 from askd_mmdet.analysis.correlation import Correlation, plot_correlations
 from askd_mmdet.analysis.page import Layer, Pair, Part, Section, Table, charts, picture_uri
@@ -149,80 +151,146 @@ def _maps(teacher, networks, shown):
 
 def detection_section(groups: Sequence[Group], options: Options) -> list[Section]:
     """What detectors find (fig. 6): pictures, precision and recall, AP by height, failures."""
-    return [_detections(resolution, same, groups, options) for resolution, same in by_resolution(groups)]
+    return [
+        _detections(resolution, Findings.of(same, groups, options), options)
+        for resolution, same in by_resolution(groups)
+    ]
 
 
-def _detections(resolution, same, groups, options):
-    from askd_mmdet.analysis import detections as d
+@dataclass(frozen=True)
+class Findings:
+    """What detectors of one LR resolution found in the same pictures, and their HR teacher in the HR ones.
 
+    Attributes:
+        paths: The pictures by name.
+        faces: All faces of the test, see `faces_of`.
+        found: By network, then by picture.
+        results: Likewise, at each network's own operating point.
+        degradation: Of the LR networks' pictures.
+        first, last: The networks that are compared: the base and the last one.
+    """
+
+    paths: dict[str, Path]
+    faces: dict
+    found: dict[str, dict]
+    results: dict[str, dict]
+    degradation: dict
+    first: str
+    last: str
+
+    @classmethod
+    def of(cls, same: Sequence[Group], groups: Sequence[Group], options: Options) -> 'Findings':
+        """Run the first seed of each network.
+
+        Raises:
+            FileNotFoundError, ValueError: See `detect_all`.
+        """
+        cfg = same[0].first.cfg
+        hr = teacher_run(groups)
+        runs = {**({f'{_TEACHER} on HR': hr} if hr else {}), **{group.label: group.first for group in same}}
+        paths, faces = d.pictures_of(cfg, options.sample, options.seed), d.faces_of(cfg)
+        found = {
+            label: d.detect_all(run.cfg, run.checkpoint, list(paths), device=options.device)
+            for label, run in runs.items()
+        }
+        results = {label: d.all_outcomes(each, faces, d.operating_point(each, faces)) for label, each in found.items()}
+        # A network that is alone is shown beside its teacher, if that is there.
+        first = same[0].label if len(same) > 1 else next(iter(runs))
+        return cls(paths, faces, found, results, degradation_of(cfg), first, same[-1].label)
+
+    @property
+    def ratio(self) -> float:
+        return self.degradation.get('ratio', 1)
+
+    def names(self, count: int) -> list[str]:
+        """The pictures in which the two networks differ most; the fullest ones where they differ nowhere."""
+        first, last = self.results[self.first], self.results[self.last]
+        different = [name for name, _ in d.most_different(first, last, count)]
+        return different or sorted(self.paths, key=lambda name: -len(first[name].faces))[:count]
+
+    def pictures(self, name: str, width: int) -> dict[str, np.ndarray]:
+        """HR with its faces, LR, and LR with what each network finds: BGR, `width` pixels wide.
+
+        Of larger pictures it is the part where the two networks differ, or small faces would vanish.
+        """
+        hr = read_picture(self.paths[name])
+        lr = low_resolution(hr, **self.degradation)
+        truth = self.results[self.first][name]
+        area = d.area_of_difference(truth, self.results[self.last][name], hr.shape[:2], min(1, width / hr.shape[1]))
+        zoom = max(1, width / hr.shape[1])
+        nothing = np.zeros((0, 4)), np.zeros(0, bool)
+        return {
+            'HR, all faces': d.draw_ground_truth(hr, truth.faces, truth.counts, zoom, area),
+            'LR': d.draw_ground_truth(lr, *nothing, zoom, area),
+            **{label: d.draw_outcomes(lr, each[name], zoom, area) for label, each in self.results.items()},
+        }
+
+    def caption(self, name: str) -> str:
+        """What each network finds in a picture, in numbers."""
+        numbers = (
+            f'{label} finds {each[name].hit.sum()}, {each[name].false_alarm.sum()} false'
+            for label, each in self.results.items()
+        )
+        return f'{Path(name).name}: {self.results[self.first][name].counts.sum()} faces; {", ".join(numbers)}'
+
+
+def _detections(resolution, findings, options):
     section = Section(f'detections-{resolution}', f'What they find at {resolution}')
-    cfg = same[0].first.cfg
-    runs = {group.label: group.first for group in same}
-    if hr := teacher_run(groups):
-        runs = {f'{_TEACHER} on HR': hr, **runs}
-    paths, faces = d.pictures_of(cfg, options.sample, options.seed), d.faces_of(cfg)
-    found = {
-        label: d.detect_all(run.cfg, run.checkpoint, list(paths), device=options.device) for label, run in runs.items()
-    }
-    results = {label: d.all_outcomes(each, faces, d.operating_point(each, faces)) for label, each in found.items()}
-    ratio = degradation_of(cfg).get('ratio', 1)
+    found, faces, results = findings.found, findings.faces, findings.results
     section.parts += charts(
         'Precision and recall',
-        f'Recall: the share of faces that is found; precision: the share of what is found that is a face; on '
-        f'{len(paths)} pictures. The further up and right, the better.',
+        'Recall: the share of faces that is found; precision: the share of what is found that is a face; on '
+        f'{len(findings.paths)} pictures. The further up and right, the better.',
         [d.plot_precision_recall(d.precision_recall(found, faces))],
     )
     section.parts += charts(
         'How small may a face be?',
         'Average precision for faces of about one height in LR pixels, with their number below. Bins of few faces '
         'say little.',
-        [d.plot_by_height(d.average_precision_by_height(found, faces, ratio))],
+        [d.plot_by_height(d.average_precision_by_height(found, faces, findings.ratio))],
     )
-    sizes = {name: picture_size(path) for name, path in paths.items()}
-    rows = [[each.kind, each.what, *each.counts.values()] for each in d.failures(results, sizes, ratio)]
+    sizes = {name: picture_size(path) for name, path in findings.paths.items()}
+    rows = [[each.kind, each.what, *each.counts.values()] for each in d.failures(results, sizes, findings.ratio)]
     read = (
         'Counted at the score where each network has the best balance of precision and recall on the hard faces. Lower '
         'is better.'
     )
     table = Table(['', '', *results], rows, range(2, len(results) + 2))
     section.parts.append(Part(read, 'Commonest failures', table))
-    section.parts += _before_and_after(d, same, paths, results, degradation_of(cfg), options.show)
+    pairs = []
+    for name in track(findings.names(options.show), 'drawing'):
+        layers = [
+            Layer(label, picture_uri(image, _DETECTION_WIDTH))
+            for label, image in findings.pictures(name, _DETECTION_WIDTH).items()
+        ]
+        pairs.append(Pair(findings.caption(name), layers, findings.first, findings.last))
+    read = (
+        f'The pictures in which {findings.last} and {findings.first} differ most, gains and losses. Solid blue: found; '
+        'dashed yellow: missed; cut corners, red: false alarm; grey bars: does not count.'
+    )
+    section.parts.append(Part(read, 'Before and after', charts=[picture_uri(d.draw_legend())], pairs=pairs))
     return section
 
 
-def _before_and_after(d, same, paths, results, degradation, show):
-    """Pictures in which the last network and the base differ most, or the fullest where there is but one network."""
-    last = same[-1].label
-    # A network that is alone is shown beside its teacher, if that is there.
-    first = same[0].label if len(same) > 1 else next(iter(results))
-    names = [name for name, _ in d.most_different(results[first], results[last], show)]
-    names = names or sorted(paths, key=lambda name: -len(results[first][name].faces))[:show]
-    pairs = []
-    for name in track(names, 'drawing'):
-        hr = read_picture(paths[name])
-        lr = low_resolution(hr, **degradation)
-        truth = results[first][name]
-        # The part of a large picture where the two differ, or small faces would vanish.
-        share = min(1.0, _DETECTION_WIDTH / hr.shape[1])
-        area = d.area_of_difference(truth, results[last][name], hr.shape[:2], share)
-        zoom = max(1.0, _DETECTION_WIDTH / hr.shape[1])
-        nothing = np.zeros((0, 4)), np.zeros(0, bool)
-        pictures = {
-            'HR, all faces': d.draw_ground_truth(hr, truth.faces, truth.counts, zoom, area),
-            'LR': d.draw_ground_truth(lr, *nothing, zoom, area),
-            **{label: d.draw_outcomes(lr, each[name], zoom, area) for label, each in results.items()},
-        }
-        layers = [Layer(label, picture_uri(image, _DETECTION_WIDTH)) for label, image in pictures.items()]
-        balance = ', '.join(
-            f'{label} finds {each[name].hit.sum()}, {each[name].false_alarm.sum()} false'
-            for label, each in results.items()
-        )
-        pairs.append(Pair(f'{Path(name).name}: {truth.counts.sum()} faces; {balance}', layers, first, last))
-    read = (
-        f'The pictures in which {last} and {first} differ most, gains and losses. Solid blue: found; dashed yellow: '
-        'missed; cut corners, red: false alarm; grey bars: does not count.'
-    )
-    return [Part(read, 'Before and after', charts=[picture_uri(d.draw_legend())], pairs=pairs)]
+def detection_sheet(groups: Sequence[Group], options: Options, width: int = 480) -> np.ndarray:
+    """Pictures in which the networks of the lowest LR resolution differ most, side by side, BGR uint8 (H, W, 3).
+
+    Args:
+        groups: With a base and another network at least.
+        options: `show` of the pictures become rows.
+        width: Of a column in pixels.
+
+    Raises:
+        FileNotFoundError, ValueError: See :class:`Findings`; also when there is no LR network.
+    """
+    *_, (_, same) = [*by_resolution(groups)] or [(None, None)]
+    if not same:
+        raise ValueError('found no trained LR network to draw')
+    findings = Findings.of(same, groups, options)
+    rows = [findings.pictures(name, width) for name in findings.names(options.show)]
+    for row in rows:
+        row.pop(f'{_TEACHER} on HR', None)
+    return d.draw_sheet([list(row.values()) for row in rows], list(rows[0]))
 
 
 def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:

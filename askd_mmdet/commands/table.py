@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from askd_mmdet.experiments import Launch, Plan, Table, describe, repeat
+    from askd_mmdet.experiments import Launch, Plan, Table, check_failures, describe, repeat
     from askd_mmdet.toy import make_missing
     from askd_mmdet.training.config import parse_overrides
 
@@ -43,4 +43,8 @@ def run(args: argparse.Namespace) -> None:
         for line in describe(plan, args.estimate):
             print(line)
         return
-    repeat(plan, Launch(args.jobs, args.launcher, args.gpus))
+    table, failures = repeat(plan, Launch(args.jobs, args.launcher, args.gpus))
+    print(f'\n{table}')
+    check_failures(failures)
+    folders = ' '.join(dict.fromkeys(str(training.work_dir.parent) for training in plan.trainings.values()))
+    print(f'Curves, attention and pictures of these networks: askd report {folders}')

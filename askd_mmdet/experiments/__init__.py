@@ -4,7 +4,7 @@ from askd_mmdet.experiments.estimate import seconds_of
 from askd_mmdet.experiments.jobs import Job, run_jobs
 from askd_mmdet.experiments.plan import Plan, Table
 from askd_mmdet.experiments.results import save_results, summarise
-from askd_mmdet.experiments.runs import Launch, check_failures, describe, repeat, submission_job
+from askd_mmdet.experiments.runs import Launch, check_failures, describe, repeat
 
 __all__ = [
     'Job',
@@ -17,6 +17,5 @@ __all__ = [
     'run_jobs',
     'save_results',
     'seconds_of',
-    'submission_job',
     'summarise',
 ]

@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from askd_mmdet.experiments.estimate import seconds_of
 from askd_mmdet.experiments.jobs import Job, askd, run_jobs
-from askd_mmdet.experiments.plan import Plan, Test
+from askd_mmdet.experiments.plan import Plan
 from askd_mmdet.experiments.results import save_results
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.version import __version__
@@ -107,38 +107,20 @@ def make_jobs(plan: Plan, launch: Launch) -> list[Job]:
     return list(jobs.values())
 
 
-def submission_job(test: Test) -> Job:
-    """Write the detections of a tested detector beside its metrics, in WIDER FACE's submission format."""
-    folder, metrics = test.work_dir / 'submission', test.work_dir / 'submission.json'
-    command = [str(test.work_dir.with_suffix('.py')), str(test.training.checkpoint), '--work-dir', str(test.work_dir)]
-
-    def is_done():  # the metrics are written last
-        return metrics.is_file() and metrics.stat().st_mtime >= test.training.checkpoint.stat().st_mtime
-
-    return Job(
-        label=f'detect with {test.row.method}',
-        command=askd('test', *command, '--submission-dir', str(folder), '--out', str(metrics)),
-        log=test.work_dir / 'submission.log',
-        steps=1,
-        is_done=is_done,
-        steps_done=lambda: int(is_done()),
-    )
-
-
-def repeat(plan: Plan, launch: Launch) -> None:
-    """Train and test what a table lacks, and save and print what there is then.
+def repeat(plan: Plan, launch: Launch) -> tuple[str, dict[Job, str]]:
+    """Train and test what a table lacks, and save what there is then.
 
     What is finished is kept, what was interrupted goes on, and a run that fails stops only those that need it.
 
-    Raises:
-        ValueError: At the end, when runs failed; says which, and why.
+    Returns:
+        The table in Markdown, and where it is saved; and for every run that failed the reason, see
+        :func:`check_failures`.
     """
     about = dict(command=shlex.join(sys.argv), machine=machine(), torch=torch.__version__, askd_mmdet=__version__)
     with locked(plan.work_dir):
         failures = run_jobs(make_jobs(plan, launch), launch.jobs, gpu_names())
-        print(f'\n{save_results(plan, plan.work_dir, about)}')
-    print(f'\nIn {plan.work_dir}/: {plan.table.name}.md, .csv and .json.')
-    check_failures(failures)
+        table = save_results(plan, plan.work_dir, about)
+    return f'{table}\n\nIn {plan.work_dir}/: {plan.table.name}.md, .csv and .json.', failures
 
 
 def check_failures(failures: dict[Job, str]) -> None:

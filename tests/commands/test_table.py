@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -132,7 +133,7 @@ def test_the_recognition_demo_verifies_and_identifies(toy_faces, tmp_path):
     assert row[:2] == ['4x', 'Base'] and all(0 <= float(cell) <= 100 for cell in row[2::2])
 
 
-def test_the_demo_draws_what_both_students_find(toy_data, tmp_path):
+def test_the_demo_ends_with_the_table_the_report_and_what_to_try_next(toy_data, tmp_path):
     options = toy_options(toy_data, **{'train_cfg.max_epochs': 1})
     data = tmp_path / 'data'
     data.mkdir()
@@ -142,5 +143,13 @@ def test_the_demo_draws_what_both_students_find(toy_data, tmp_path):
     assert done.returncode == 0, done.stderr
     models = [['1x', 'HR teacher'], ['4x', 'HR teacher'], ['4x', 'Base'], ['4x', 'A-SKD']]
     assert [row[:2] for row in rows(done.stdout)[1:]] == models
-    sheet = cv2.imread(str(tmp_path / 'work/demo.png'))
-    assert sheet.shape[1] == 4 * 2 * 96 and sheet.shape[0] > 4 * 2 * 96
+    end = done.stdout.rpartition('\n| 4x | A-SKD')[2]
+    page, picture = (tmp_path / f'work/demo.{ending}' for ending in ('html', 'jpg'))
+    assert f'{page} (open it in a browser)' in end and str(picture) in end and 'What to try next:' in end
+    assert 'left out' not in end
+    assert page.stat().st_size < 3e6 and 'A-SKD 4x is' in page.read_text()
+    sheet = cv2.imread(str(picture))
+    assert sheet.shape[1] >= 4 * 480 and sheet.shape[0] > 400
+    # What it says to try is there.
+    command = next(line for line in end.splitlines() if ' detect ' in line).split()
+    assert all(Path(argument).is_file() for argument in command[:4] if argument != 'detect')
