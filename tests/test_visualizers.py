@@ -1,4 +1,4 @@
-"""Watching a training by MMEngine's backends, and looking at its data by MMDetection's own tool."""
+"""Watching a training by MMEngine's backends, and looking at its data by MMDetection's and MMPretrain's own tools."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import mmdet
+import mmpretrain
 import pytest
 import torch
 
@@ -43,14 +44,13 @@ def data(toy_data, toy_faces, tmp_path_factory):
 
 
 def train(task, backend, data, folder):
-    """An epoch of a config that the line of the page is in, as somebody runs it from a folder of their own."""
+    """An epoch by the line of the page, as somebody runs it from a folder of their own."""
     name, teacher, _ = RUNS[task]
-    (page,) = re.findall(r'```python\n(# my_run\.py\n.*?)```', PAGE, re.DOTALL)
-    lines = re.sub(r'askd_mmdet::[\w/.-]+', f'askd_mmdet::toy/{name}.py', page)
-    (folder / 'my_run.py').write_text(lines.replace('TensorboardVisBackend', backend))
+    setting = re.search(r'--cfg-options (visualizer\.\S+)', PAGE)[1].replace('TensorboardVisBackend', backend)
     options = ['train_cfg.max_epochs=1', 'train_cfg.val_begin=1', 'train_cfg.val_interval=1']
     options += ['train_dataloader.batch_size=4', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
-    command = [*COMMAND, 'train', 'my_run.py', '--data', data, '--work-dir', 'run', '--cfg-options', *options]
+    command = [*COMMAND, 'train', f'askd_mmdet::toy/{name}.py', '--data', data, '--work-dir', 'run']
+    command += ['--cfg-options', setting, *options]
     if teacher:
         torch.save(build_model(load_config(f'askd_mmdet::toy/{teacher}.py')).state_dict(), folder / 'teacher.pth')
         command += ['--teacher', 'teacher.pth']
@@ -92,12 +92,21 @@ def test_a_backend_that_is_not_installed_is_one_sentence_with_its_name_for_pip(b
 
 def test_mmdetections_tool_shows_the_lr_pictures_of_a_student_with_their_boxes(data, tmp_path):
     tool = Path(mmdet.__file__).parent / '.mim/tools/analysis_tools/browse_dataset.py'
-    option = re.search(r'`--cfg-options (visualizer\.name=\w+)`', PAGE)[1]
     command = [tool, ROOT / f'configs/toy/{ASKD}.py', '--not-show', '--output-dir', 'shown']
-    options = [option, f'train_dataloader.dataset.data_root={data}/toy_wider_face/']
+    options = [f'train_dataloader.dataset.data_root={data}/toy_wider_face/']
     done = run([sys.executable, *command, '--cfg-options', *options], tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     pictures = [cv2.imread(str(path)) for path in (tmp_path / 'shown').iterdir()]
     assert len(pictures) == 8 and {picture.shape for picture in pictures} == {(128, 128, 3)}
     # Toy pictures are grey, so colour is what the tool has drawn.
     assert all((picture.max(-1).astype(int) - picture.min(-1) > 60).any() for picture in pictures)
+
+
+def test_mmpretrains_tool_shows_pictures_with_their_classes(data, tmp_path):
+    """In the mode that does without what matplotlib 3.11 has taken from it."""
+    tool = Path(mmpretrain.__file__).parent / '.mim/tools/visualization/browse_dataset.py'
+    command = [tool, ROOT / 'configs/toy/resnet18-cbam_toy.py', '--not-show', '--output-dir', 'shown', '-m', 'original']
+    options = [f'train_dataloader.dataset.data_root={data}/toy_pictures/']
+    done = run([sys.executable, *command, '-n', '3', '--cfg-options', *options], tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list((tmp_path / 'shown').iterdir())) == 3

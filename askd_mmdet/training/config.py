@@ -141,16 +141,29 @@ def check_read(cfg: Config, options: dict) -> None:
 
 
 def override(cfg: Config, options: dict) -> None:
-    """Change settings by dotted name.
+    """Change settings by dotted name; the number after a list's last one adds an entry.
 
     Raises:
         ValueError: For a name that nothing reads, see :func:`check_read`, or that the config cannot take.
     """
     check_read(cfg, options)
+    for name in options:
+        _make_room(cfg, name.split('.'))
     try:
         cfg.merge_from_dict(options)
     except (IndexError, KeyError, TypeError) as error:
         raise ValueError(f'the config cannot take {", ".join(options)}: {error}') from error
+
+
+def _make_room(value, keys):
+    """Append the entry that a dotted name begins at the end of a list, which MMEngine would not."""
+    for key in keys[:-1]:
+        if isinstance(value, list) and key.isdigit():
+            if int(key) == len(value):
+                value.append({})
+            value = value[int(key)] if int(key) < len(value) else None
+        else:
+            value = value.get(key) if hasattr(value, 'get') else None
 
 
 def _names(value, first=None, prefix='') -> Iterator[str]:

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, CheckpointLoader, Runner
+from mmengine.visualization import Visualizer
 
 from askd_mmdet.training.checkpoint import check_weights, use_safe_loading, weights_of
 from askd_mmdet.training.config import settle
@@ -50,6 +51,15 @@ class SafeRunner(Runner):
             handler.setLevel(max(level, WARNING))
             handler.addFilter(lambda record: 'will be deprecated' not in record.getMessage())
         return logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """MMEngine's visualizer, named after the folder of the run's logs, whatever the config calls it.
+
+        By one name MMEngine would give a second run of the process that of the first, which logs into its folder.
+        """
+        if isinstance(visualizer, dict):
+            visualizer = dict(visualizer, name=self.log_dir)
+        return super().build_visualizer(visualizer)
 
     def build_train_loop(self, loop: dict) -> BaseLoop:
         """MMEngine's loop.

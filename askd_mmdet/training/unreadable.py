@@ -1,10 +1,10 @@
 """Pictures that cannot be read stop nothing: they are replaced, counted and named, whichever process met them."""
 
+import copy
 import logging
 from collections import defaultdict
 
 import numpy as np
-from mmengine.dataset import Compose
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -34,7 +34,8 @@ class ReplacesUnreadable:
     def __getitem__(self, index: int) -> dict:
         """The sample of a picture, or of what stands in for an unreadable one."""
         load, *others = self.pipeline.transforms
-        transform = Compose(others)
+        transform = copy.copy(self.pipeline)  # of its class: tools put in their own, which looks at what is in between
+        transform.transforms = others
         tries = 1 if self.test_mode else self.max_refetch + 1
         unreadable = []
         for _ in range(tries):

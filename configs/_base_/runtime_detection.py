@@ -5,4 +5,4 @@ default_hooks = dict(
     checkpoint=dict(save_best='wider_face/hard'),
     visualization=dict(type='DetVisualizationHook'),
 )
-visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='DetLocalVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')])

@@ -126,3 +126,12 @@ def test_the_teacher_is_named_on_the_command_line_and_missed_with_the_command_th
 
     other = askd('train', STUDENT, '--teacher-config', 'nowhere.py', *small, cwd=folder)
     assert other.returncode == 1 and 'no config at nowhere.py' in other.stderr
+
+
+def test_the_number_after_the_last_one_adds_to_a_list():
+    """Where MMEngine only changes what is there; a gap stays an error."""
+    cfg = load_config(HR)
+    override(cfg, parse_overrides(['visualizer.vis_backends.1.type=A', 'visualizer.vis_backends.1.uri=b']))
+    assert cfg.visualizer.vis_backends == [dict(type='LocalVisBackend'), dict(type='A', uri='b')]
+    with pytest.raises(ValueError, match='Index 3'):
+        override(cfg, {'visualizer.vis_backends.3.type': 'C'})

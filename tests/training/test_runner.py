@@ -186,3 +186,12 @@ def test_the_config_in_a_checkpoint_is_not_run(tmp_path, run):
     runner, _, said = resume(tmp_path, checkpoint)
     assert not said and runner.iter == 6
     assert not (tmp_path / 'trap').exists()
+
+
+def test_two_runs_of_a_process_log_into_their_own_folders_under_one_name_of_a_visualizer(tmp_path):
+    """As a notebook or a test may train one after the other."""
+    for run in ('first', 'second'):
+        visualizer = dict(type='Visualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')])
+        make_runner(tmp_path / run, epochs=1, visualizer=visualizer).train()
+        (log,) = (tmp_path / run).glob('*/vis_data/scalars.json')
+        assert log.read_text()

@@ -5,7 +5,7 @@ import logging
 import cv2
 import numpy as np
 import pytest
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import MMLogger
 from mmengine.structures import BaseDataElement
 
@@ -100,3 +100,21 @@ def test_the_hook_joins_the_processes_and_is_silent_without_a_cause(monkeypatch,
     monkeypatch.setattr(unreadable, 'all_gather_object', lambda mine: [mine, {'b.jpg', 'a.jpg'}, {'b.jpg'}])
     hook.after_train(None)
     assert warned() == ['2 train pictures could not be read:\n  a.jpg\n  b.jpg']
+
+
+def test_a_pipeline_that_a_tool_puts_in_sees_every_step(folder):
+    """As MMPretrain's browse_dataset.py does to show what is between the transforms."""
+
+    class Watched(Compose):
+        seen = []
+
+        def __call__(self, data):
+            for step in self.transforms:
+                data = step(data)
+                self.seen.append(step)
+            return data
+
+    data = Folder(folder)
+    data.pipeline = Watched(data.pipeline.transforms)
+    data[1]
+    assert Watched.seen[-1] is pack and data.pipeline.transforms == [load, pack]
