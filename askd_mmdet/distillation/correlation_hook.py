@@ -1,7 +1,7 @@
 """The hook that logs at every validation how far the student looks where its teacher looks (sec. 5, fig. 5)."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import mean
 
 from mmengine.dist import all_gather_object, get_dist_info
@@ -57,18 +57,18 @@ class AttentionCorrelationHook(Hook):
         distillation = next((hook for hook in runner.hooks if isinstance(hook, DistillationHook)), None)
         if batch_idx or self.pictures == 0 or not hasattr(distillation, 'teacher'):
             return
+        maps = self._first(runner, distillation) if self.sample is None else self._again()
         with preserved_random_state():
             try:
-                if self.sample is None:
-                    self.sample = list(self._ask_teacher(runner, distillation))
-                found = self._correlate()
+                found = _moments(maps)
             except ValueError as error:  # a teacher of another architecture serves other methods
                 runner.logger.warning(f'The correlation of the attention maps is not logged: {error}')
                 self.sample, found = [], {}
         self._log(runner, _join(all_gather_object(found)))
 
-    def _ask_teacher(self, runner, distillation) -> Iterator[tuple[list[Tensor], Maps]]:
-        """Batches of LR pictures, and where the teacher looks in HR."""
+    def _first(self, runner, distillation) -> Iterator[tuple[Maps, Maps]]:
+        """Read the pictures, and see where student and teacher look; keep what does not change."""
+        self.sample = []
         student = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not (taps := attention_taps(student, distillation.losses.values())):
             return
@@ -77,8 +77,17 @@ class AttentionCorrelationHook(Hook):
         pairs = self._pairs(runner.val_dataloader.dataset)
         for batch in equal_batches(pairs, lambda pair: pair[0].shape, runner.val_dataloader.batch_size or 1):
             lr, hr = map(list, zip(*batch))
-            maps = last_blocks(teacher(hr))
-            yield lr, {kind: {stage: x.cpu() for stage, x in named.items()} for kind, named in maps.items()}
+            seen = self.student(lr)
+            if teacher.taps.matched == self.student.taps.matched:
+                teacher.counts = self.student.counts  # so that it need not run beyond its last tap to find it
+            wanted = last_blocks(teacher(hr))
+            wanted = {kind: {stage: x.cpu() for stage, x in named.items()} for kind, named in wanted.items()}
+            self.sample.append((lr, wanted))
+            yield last_blocks(seen), wanted
+
+    def _again(self) -> Iterator[tuple[Maps, Maps]]:
+        for lr, wanted in self.sample:
+            yield last_blocks(self.student(lr)), wanted
 
     def _pairs(self, dataset) -> Iterator[tuple[Tensor, Tensor]]:
         """Packed LR and HR pictures, for this process."""
@@ -99,14 +108,6 @@ class AttentionCorrelationHook(Hook):
             for step, keep_hr in zip(steps, kept):
                 step.keep_hr = keep_hr
 
-    def _correlate(self) -> dict[tuple[str, str], Moments]:
-        """Of this process's pictures, by kind and stage."""
-        found = defaultdict(Moments)
-        for lr, wanted in self.sample:
-            for kind, stage, student, teacher in paired(last_blocks(self.student(lr)), wanted):
-                found[kind, stage] += Moments.of(student, teacher)
-        return found
-
     def _log(self, runner, found):
         scalars = runner.message_hub.log_scalars
         for name in [name for name in scalars if name.startswith(_PREFIX)]:
@@ -125,6 +126,15 @@ class AttentionCorrelationHook(Hook):
             runner.message_hub.update_scalar(f'{_PREFIX}{kind}', mean(values.values()))
             for stage, r in values.items():
                 runner.message_hub.update_scalar(f'{_PREFIX}{kind}/{stage}', r)
+
+
+def _moments(maps: Iterable[tuple[Maps, Maps]]) -> dict[tuple[str, str], Moments]:
+    """By kind and stage."""
+    found = defaultdict(Moments)
+    for seen, wanted in maps:
+        for kind, stage, student, teacher in paired(seen, wanted):
+            found[kind, stage] += Moments.of(student, teacher)
+    return found
 
 
 def _join(parts):
