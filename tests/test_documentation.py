@@ -234,6 +234,31 @@ def test_the_python_of_the_detection_page_runs(tmp_path, monkeypatch):
     assert Image.open('framed.jpg').size == Image.open('hidden.jpg').size == (160, 120)
 
 
+def test_the_python_of_the_analysis_page_runs(tmp_path, monkeypatch):
+    """With toy networks in the place of the real ones."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / 'docs/analysis.md').read_text()
+    for real, toy, weights in (
+        (
+            'detection/tinaface_r50-bn-cbam_widerface-16x_askd.py',
+            'toy/tinaface_r50-bn-cbam_toy-4x_askd.py',
+            'student.pth',
+        ),
+        ('detection/tinaface_r50-bn-cbam_widerface.py', 'toy/tinaface_r50-bn-cbam_toy.py', 'teacher.pth'),
+    ):
+        assert text.count(f"'askd_mmdet::{real}'") == 1 and weights in text
+        text = text.replace(real, toy)
+        random_network(load_config(f'askd_mmdet::{toy}'), weights)
+    (tmp_path / 'page.md').write_text(text)
+    (tmp_path / 'photos').mkdir()
+    for i in range(2):
+        noise = np.random.default_rng(i).integers(0, 256, (120, 160, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f'photos/{i}.png')
+    names = run_python(tmp_path / 'page.md', tmp_path)
+    assert set(names['r']) == {'spatial', 'channel'} and all(-1 <= r <= 1 for r in names['r']['spatial'].values())
+    assert Image.open('student.png').size == (160, 120)
+
+
 def test_the_pages_name_every_kind_of_data_set_and_every_loss():
     text = ''.join(page.read_text() for page in PAGES)
     names = [name for name in recognition.__all__ if name.endswith('Dataset')]
