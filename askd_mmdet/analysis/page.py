@@ -62,9 +62,12 @@ class Part:
 
 @dataclass
 class Section:
+    """Attributes: `answer`: sentences for the top of the page."""
+
     name: str
     title: str
     parts: list[Part] = field(default_factory=list)
+    answer: list[str] = field(default_factory=list)
 
 
 def picture_uri(image: np.ndarray, width: int = _WIDTH) -> str:

@@ -43,7 +43,8 @@ def report(paths: Sequence[Path], out: Path, options: Options) -> list[str]:
     states = [f'{group.label}, seed {run.seed}: {run.state}' for group in groups for run in group.runs]
     subtitle = f'{len(states)} trainings of {len(groups)} networks, {groups[0].first.task}'
     unfinished = [f'Not finished: {state}.' for state in states if not state.endswith('finished')]
-    page = render(title, subtitle, [*answer(groups), *unfinished], [*sections, settings_section(groups)])
+    found = [sentence for section in sections for sentence in section.answer]
+    page = render(title, subtitle, [*answer(groups), *found, *unfinished], [*sections, settings_section(groups)])
     replace_text(out, page)
     return left_out
 

@@ -237,6 +237,14 @@ class Findings:
 def _detections(resolution, findings, options):
     section = Section(f'detections-{resolution}', f'What they find at {resolution}')
     found, faces, results = findings.found, findings.faces, findings.results
+    if {findings.first, findings.last} <= found.keys() and findings.first != findings.last:
+        mean, low, high = d.difference_over_pictures(found[findings.first], found[findings.last], faces)
+        section.answer.append(
+            f'How much of that depends on the pictures: on the {len(findings.paths)} that were looked at, the first '
+            f'seeds of {findings.last} and {findings.first} differ by {mean:+.1f} points of hard AP; drawn anew 500 '
+            f'times (bootstrap), the difference lies between {low:+.1f} and {high:+.1f} in 95 % of them. That is '
+            'the chance of the pictures, not that of another training.'
+        )
     section.parts += charts(
         'Precision and recall',
         'Recall: the share of faces that is found; precision: the share of what is found that is a face; on '

@@ -1,7 +1,7 @@
 """Detections before and after: outcomes by definition, figures against the protocol, drawings pixel by pixel."""
 
 import os
-from itertools import pairwise
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from askd_mmdet.analysis.detections import (
     area_of_difference,
     average_precision_by_height,
     detect_all,
+    difference_over_pictures,
     draw_ground_truth,
     draw_legend,
     draw_outcomes,
@@ -500,3 +501,29 @@ def test_networks_that_find_no_faces_are_refused_by_a_sentence(network, tmp_path
         detect_all(cfg, checkpoint, classes=[1])
     with pytest.raises(ValueError, match='count=0'):
         pictures_of(cfg, 0)
+
+
+def test_how_much_a_difference_depends_on_the_pictures(networks, ground_truth):
+    base, student = networks.values()
+    mean, low, high = difference_over_pictures(base, student, ground_truth, 'medium')
+    expected = [scored(ground_truth, found)['medium'] for found in (base, student)]
+    assert mean == pytest.approx(100 * (expected[1] - expected[0]))
+    assert low < mean < high
+    # All 27 draws of three pictures are equally likely.
+    every = []
+    for drawn in product(NAMES, repeat=3):
+        truth = {f'0--Parade/{i}': ground_truth[name] for i, name in enumerate(drawn)}
+        ap = [
+            scored(truth, {f'0--Parade/{i}': found[name] for i, name in enumerate(drawn)})['medium']
+            for found in (base, student)
+        ]
+        every.append(100 * (ap[1] - ap[0]))
+    assert (
+        min(every) - 1e-9 <= low <= np.percentile(every, 12) and np.percentile(every, 88) <= high <= max(every) + 1e-9
+    )
+    assert difference_over_pictures(base, base, ground_truth) == (0, 0, 0)
+    one = {name: {NAMES[0]: each[NAMES[0]]} for name, each in networks.items()}
+    mean, low, high = difference_over_pictures(*one.values(), ground_truth)
+    assert mean == pytest.approx(low) == pytest.approx(high) != 0
+    with pytest.raises(ValueError, match='has seen other pictures'):
+        difference_over_pictures(base, one['student'], ground_truth)
