@@ -149,7 +149,6 @@ class PicturePairs:
         ratio: HR size over LR size, above 1; by default as the config's test degrades.
 
     Attributes:
-        names: Of the pictures that were drawn, in the order of the set.
         unreadable: Names of those that could not be read when it was last iterated over; they are passed over.
 
     Raises:
