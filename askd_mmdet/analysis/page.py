@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from askd_mmdet.analysis.plots import encode
+from askd_mmdet.analysis.plots import colour_scale, encode
 from askd_mmdet.version import __version__
 
 _TEMPLATE = Path(__file__).with_name('report.html')
@@ -40,12 +40,22 @@ class Layer:
 
 @dataclass(frozen=True)
 class Pair:
-    """Pictures of one size between which a slider moves; `left` and `right` are shown first."""
+    """Pictures of one size. A slider moves between two of them, or they stand in rows.
+
+    Attributes:
+        caption: Below them.
+        layers: The pictures.
+        left, right: The names of those that are shown first.
+        columns: How many stand in a row; 0 for the slider.
+        scale: The numbers of the first and last colour of a map, for a colour bar; None where there is none.
+    """
 
     caption: str
     layers: Sequence[Layer]
-    left: str
-    right: str
+    left: str = ''
+    right: str = ''
+    columns: int = 0
+    scale: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,16 @@ class Section:
     title: str
     parts: list[Part] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
+
+
+_GLOSSARY = {
+    'HR, LR, 4x': 'high and low resolution; at 4x a picture has lost all but a quarter of its width and height',
+    'HR teacher': 'sees HR pictures, and is what students learn from',
+    'Base': 'learnt from LR pictures alone',
+    'A-SKD': 'learnt from LR pictures and from where the teacher looks in the HR ones',
+    'AP; easy, medium, hard': 'average precision of a detector, 0 to 100; easy counts the largest faces, hard all',
+    'seed': 'a training anew, from other random numbers',
+}
 
 
 def picture_uri(image: np.ndarray, width: int = _WIDTH) -> str:
@@ -107,6 +127,8 @@ def render(title: str, subtitle: str, answer: Sequence[str], sections: Sequence[
         title=title,
         subtitle=f'{subtitle}; written {datetime.now():%Y-%m-%d %H:%M}.',
         answer=answer,
+        glossary=_GLOSSARY,
+        colours=', '.join(colour_scale()),
         sections=[section for section in sections if section.parts],
         footer=f'askd_mmdet {__version__}, torch {torch.__version__}, Python {platform.python_version()}; '
         f'{shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}',

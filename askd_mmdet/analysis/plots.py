@@ -52,3 +52,11 @@ def runs_legend(axes, labels: Iterable[str]) -> None:
     """A legend where there is more than one line."""
     if len(list(labels)) > 1:
         axes.legend(fontsize=8, frameon=False)
+
+
+def colour_scale(steps: int = 9) -> list[str]:
+    """Colours of `COLOUR_SCALE` from its first to its last, as '#rrggbb'."""
+    import matplotlib
+    from matplotlib.colors import to_hex
+
+    return [to_hex(matplotlib.colormaps[COLOUR_SCALE](i / (steps - 1))) for i in range(steps)]

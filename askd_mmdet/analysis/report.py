@@ -26,7 +26,7 @@ def report(paths: Sequence[Path], out: Path, options: Options) -> list[str]:
         FileNotFoundError, ValueError: See :func:`find_runs`.
     """
     groups = group_runs(find_runs(list(paths)))
-    sections = [results_section(groups), training_section(groups)]
+    sections = [results_section(groups)]
     left_out = []
     shown = [attention_section, sweep_section]
     if groups[0].first.task == 'detection':
@@ -44,7 +44,12 @@ def report(paths: Sequence[Path], out: Path, options: Options) -> list[str]:
     subtitle = f'{len(states)} trainings of {len(groups)} networks, {groups[0].first.task}'
     unfinished = [f'Not finished: {state}.' for state in states if not state.endswith('finished')]
     found = [sentence for section in sections for sentence in section.answer]
-    page = render(title, subtitle, [*answer(groups), *found, *unfinished], [*sections, settings_section(groups)])
+    page = render(
+        title,
+        subtitle,
+        [*answer(groups), *found, *unfinished],
+        [*sections, training_section(groups), settings_section(groups)],
+    )
     replace_text(out, page)
     return left_out
 
@@ -68,11 +73,12 @@ def results_section(groups: Sequence[Group]) -> Section:
     section = Section('results', 'Results')
     if metrics:
         head, rows = results_table(groups, metrics)
-        read = (
-            'Each row is a network, each figure its metric in % (mean ± standard deviation over seeds). "To base" is '
-            'what it has more than the network of its resolution that learnt without a teacher, with half the 95 % '
-            'confidence interval: where that is the larger number, the difference may be chance.'
-        )
+        read = 'Each row is a network, each figure its metric in %; the first one decides.'
+        if any(len(group.runs) > 1 for group in groups):
+            read += (
+                ' Figures are means ± standard deviations over seeds, gains have half their 95 % confidence interval: '
+                'where that is the larger number, the gain may be chance.'
+            )
         section.parts.append(Part(read, table=Table(head, rows, range(1, len(head)))))
     else:
         section.parts.append(Part('None of these runs has been validated or tested yet.'))
@@ -84,8 +90,8 @@ def training_section(groups: Sequence[Group]) -> Section:
     section = Section('training', 'Training')
     section.parts += charts(
         'Losses',
-        'Lower is better fitted to the training pictures, not better: only networks with the same loss compare. Thin '
-        'lines are single seeds.',
+        'How well a network fits its training pictures; the total of a distilled network contains the distance to its '
+        'teacher as well, so it lies above others.',
         plot_losses(groups),
     )
     section.parts += charts(
@@ -95,8 +101,7 @@ def training_section(groups: Sequence[Group]) -> Section:
     )
     section.parts += charts(
         'Attention of student and teacher during training',
-        'Pearson correlation between the maps of student and teacher: 1 where the student looks exactly where the '
-        'teacher looks, 0 where it looks elsewhere.',
+        'Pearson correlation between the maps of student and teacher: 1 for the same pattern, 0 for none of it.',
         plot_correlations_over_epochs(groups),
     )
     head, rows = cost_table(groups)
@@ -123,13 +128,18 @@ def settings_section(groups: Sequence[Group]) -> Section:
         for group in groups
         for run in group.runs
     ]
-    head = ['network', 'folder', 'seed', 'state', 'data', 'weights']
+    head = ['network', 'folder', 'seed', 'state', 'data', 'weights', 'trained with']
     section.parts.append(Part('A row for each training.', table=Table(head, rows)))
     if different := differences(groups):
         head = ['setting', *(group.label for group in groups)]
         rows = [(name, *('' if value is None else value for value in values)) for name, values in different]
-        read = 'All other settings are the same; an empty cell means that the network has no such setting.'
-        section.parts.append(Part(read, 'Settings that differ', table=Table(head, rows)))
+        shared = [row for row in rows if '' not in row]
+        alone = [row for row in rows if '' in row]
+        if shared:
+            read = 'All others are the same, but for those that only some of the networks have.'
+            section.parts.append(Part(read, 'Settings that differ', Table(head, shared)))
+        if alone:
+            section.parts.append(Part('', 'Settings that only some have', Table(head, alone), folded=True))
     return section
 
 

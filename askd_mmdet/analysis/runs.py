@@ -136,6 +136,14 @@ class Run:
         """'detection', 'recognition' or 'classification'."""
         return task_of(self.cfg)
 
+    @cached_property
+    def versions(self) -> str:
+        """Of torch and MMEngine at the newest start, as its log says."""
+        logs = sorted(self.folder.glob('*/*.log'))
+        head = logs[-1].read_text(errors='replace')[:20_000] if logs else ''
+        found = (re.search(rf'^ *{name}: (\S+)$', head, re.MULTILINE) for name in ('PyTorch', 'MMEngine'))
+        return ', '.join(f'{name} {match[1]}' for name, match in zip(('torch', 'MMEngine'), found) if match)
+
     @property
     def seed(self) -> int | None:
         return (self.cfg.get('randomness') or {}).get('seed')

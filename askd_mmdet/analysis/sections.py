@@ -16,7 +16,7 @@ from askd_mmdet.analysis.page import Layer, Pair, Part, Section, Table, charts, 
 from askd_mmdet.analysis.runs import Group, Run
 from askd_mmdet.analysis.samples import draw_samples
 from askd_mmdet.analysis.sweep import degradation_of, plot_sweep, sweep, trained_ratios
-from askd_mmdet.analysis.tables import main_metric, metrics_of
+from askd_mmdet.analysis.tables import main_metric, metrics_of, short_names
 from askd_mmdet.degradation import low_resolution
 from askd_mmdet.distillation.maps import last_blocks
 from askd_mmdet.progress import track
@@ -82,7 +82,7 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
                 )
             )
         if teacher:
-            section.parts += _correlations(teacher, networks, options, settings)
+            section.parts += _correlations(teacher, networks, options, settings, section.answer)
             section.parts += _maps(teacher, networks, shown)
             sections.append(section)
     return sections
@@ -94,7 +94,7 @@ def _teacher(groups, same, device):
     return next(filter(None, (teacher_of(group.first.cfg, device, _TEACHER) for group in same)), None)
 
 
-def _correlations(teacher, networks, options, settings):
+def _correlations(teacher, networks, options, settings, answer):
     pairs = PicturePairs(networks[0].cfg, options.sample, **settings)
     panels, rows, taps = {}, [], []
     for network in networks:
@@ -106,8 +106,20 @@ def _correlations(teacher, networks, options, settings):
             taps += [[network.label, kind, tap, _r(each)] for tap, each in by_tap.items()]
     read = (
         f'Pearson correlation between the maps of the teacher, which sees HR, and of each network, which sees LR, over '
-        f'{len(pairs) - len(pairs.unreadable)} pictures: 1 means that it looks exactly where the teacher looks.'
+        f'{len(pairs) - len(pairs.unreadable)} pictures: 1 means the same pattern, be it weaker or stronger, 0 none of '
+        'it. A spatial map says where in the picture, a channel map which features count.'
     )
+    if len(networks) > 1:
+        first, last = (
+            {(kind, stage): each.r for kind in found for stage, each in panels[f'{network.label}, {kind}'].items()}
+            for network in (networks[0], networks[-1])
+        )
+        known = [place for place in first if None not in (first[place], last.get(place))]
+        closer = sum(last[place] > first[place] for place in known)
+        answer.append(
+            f'{networks[-1].label} looks more like the teacher than {networks[0].label} does in {closer} of '
+            f'{len(known)} correlations of their attention maps.'
+        )
     head = ['network', 'map', *max((list(stages) for stages in panels.values()), key=len)]
     rows = [row + [''] * (len(head) - len(row)) for row in rows]
     histograms = (
@@ -137,13 +149,14 @@ def _maps(teacher, networks, shown):
     for stage in seen[0][teacher.label]:
         pairs = []
         for pair, maps in zip(shown, seen):
-            drawn = draw_attention(pair.hr, {label: stages[stage] for label, stages in maps.items()}).over
-            pictures = {'HR': pair.hr, 'LR': pair.lr, **drawn}
+            drawn = draw_attention(pair.hr, {label: stages[stage] for label, stages in maps.items()})
+            alone = {f'{label}, map alone': image for label, image in drawn.alone.items()}
+            pictures = {'HR': pair.hr, **drawn.over, 'LR': pair.lr, **alone}
             layers = [Layer(name, picture_uri(image, _ATTENTION_WIDTH)) for name, image in pictures.items()]
-            pairs.append(Pair(pair.name, layers, teacher.label, networks[-1].label))
+            pairs.append(Pair(pair.name, layers, columns=len(maps) + 1, scale=drawn.limits))
         read = (
-            'Yellow: where the network looks most, dark blue: least, on one scale for all networks of a picture. Move '
-            'the slider, or choose what lies left and right of it.'
+            'Yellow: where the network looks most, dark blue: least, over the picture and below it alone, on one scale '
+            'for all networks of a picture. The pictures are drawn at random.'
         )
         parts.append(Part(read if not parts else '', f'Spatial attention, {stage}', pairs=pairs))
     return parts
@@ -240,10 +253,9 @@ def _detections(resolution, findings, options):
     if {findings.first, findings.last} <= found.keys() and findings.first != findings.last:
         mean, low, high = d.difference_over_pictures(found[findings.first], found[findings.last], faces)
         section.answer.append(
-            f'How much of that depends on the pictures: on the {len(findings.paths)} that were looked at, the first '
-            f'seeds of {findings.last} and {findings.first} differ by {mean:+.1f} points of hard AP; drawn anew 500 '
-            f'times (bootstrap), the difference lies between {low:+.1f} and {high:+.1f} in 95 % of them. That is '
-            'the chance of the pictures, not that of another training.'
+            f'How much of it is the luck of the pictures: for the first seeds of {findings.last} and {findings.first} '
+            f'the difference in hard AP is {mean:+.1f} points on {len(findings.paths)} pictures, and {low:+.1f} to '
+            f'{high:+.1f} in 95 % of 500 draws among them (bootstrap).'
         )
     section.parts += charts(
         'Precision and recall',
@@ -274,7 +286,8 @@ def _detections(resolution, findings, options):
         pairs.append(Pair(findings.caption(name), layers, findings.first, findings.last))
     read = (
         f'The pictures in which {findings.last} and {findings.first} differ most, gains and losses. Solid blue: found; '
-        'dashed yellow: missed; cut corners, red: false alarm; grey bars: does not count.'
+        'dashed yellow: missed; cut corners, orange: false alarm; white corners: a face; grey '
+        'bars: does not count. Numbers are scores in %. Move the slider, or choose what lies left and right of it.'
     )
     section.parts.append(Part(read, 'Before and after', charts=[picture_uri(d.draw_legend())], pairs=pairs))
     return section
@@ -323,8 +336,19 @@ def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:
     rows = [[label, *(f'{each[metric]:.1f}' for each in points.values())] for label, points in results.items()]
     rings = {group.label: trained_ratios(group.first.cfg) for group in trained}
     read = (
-        f'{metric} of each network on pictures of every resolution, on a sample of at most {options.sample}. A line '
-        'that stays up longer bears lower resolution; the ring marks what the network was trained for.'
+        f'{short_names([metric])[metric]} of each network on pictures of every resolution, on a sample of at most '
+        f'{options.sample}. A line that stays up longer bears lower resolution; the ring marks what the network was '
+        'trained for.'
     )
     figures = charts('', read, [plot_sweep(results, metric, rings)])
-    return [Section('sweep', 'Where they break', [*figures, Part('', table=Table(head, rows, range(1, len(head))))])]
+    section = Section('sweep', 'Where they break', [*figures, Part('', table=Table(head, rows, range(1, len(head))))])
+    for _, same in by_resolution(groups):
+        first, last = same[0].label, same[-1].label
+        gains = {ratio: results[last][ratio][metric] - results[first][ratio][metric] for ratio in options.ratios}
+        parts = []
+        for word, sign in (('ahead', 1), ('behind', -1)):
+            if ratios := [f'{ratio:g}x' for ratio, gain in gains.items() if sign * gain > 0]:
+                parts.append(f'{word} at {", ".join(ratios)}')
+        if parts:
+            section.answer.append(f'Tested at other resolutions, {last} is {" and ".join(parts)} of {first}.')
+    return [section]

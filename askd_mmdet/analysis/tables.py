@@ -11,21 +11,27 @@ from askd_mmdet.experiments.results import paired_difference
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of a network less that of the base at the same resolution.
+    """A metric of a network beside that of the base at the same resolution, over the seeds of both.
 
     Attributes:
         label: Of the network.
         base: The base's label.
-        mean: In points.
-        interval: Half its 95 % confidence interval over the seeds; None from a single seed.
+        ours, theirs: Their means.
+        interval: Half the 95 % confidence interval of the difference; None from a single seed.
         seeds: How many both were trained from.
     """
 
     label: str
     base: str
-    mean: float
+    ours: float
+    theirs: float
     interval: float | None
     seeds: int
+
+    @property
+    def mean(self) -> float:
+        """Of the difference, in points."""
+        return self.ours - self.theirs
 
     @property
     def is_sure(self) -> bool:
@@ -34,30 +40,24 @@ class Difference:
 
     def __str__(self) -> str:
         """In a sentence that says as much as is known."""
+        word = 'above' if self.mean >= 0 else 'below'
+        figures = f'({self.ours:.1f} against {self.theirs:.1f})'
+        said = f'{self.label} is {abs(self.mean):.1f} points {word} {self.base} {figures}'
         if self.interval is None:
-            return (
-                f'{self.label} is {abs(self.mean):.1f} points {_word(self.mean)} {self.base}, from a single seed: how '
-                'much another training would differ is not known, so this decides nothing.'
-            )
+            return f'{said}, in one training of each: how much of that is the luck of a training is not known.'
         low, high = self.mean - self.interval, self.mean + self.interval
-        sure = 'leaves out zero' if self.is_sure else 'contains zero, so it may be chance'
-        return (
-            f'{self.label} is {abs(self.mean):.1f} points {_word(self.mean)} {self.base}, on average over {self.seeds} '
-            f'seeds; the 95 % interval, {low:+.1f} to {high:+.1f}, {sure}.'
-        )
-
-
-def _word(mean):
-    return 'above' if mean > 0 else 'below' if mean < 0 else 'from'
+        sure = 'so it is no chance' if self.is_sure else 'so it may be chance'
+        return f'{said} over {self.seeds} seeds; 95 % interval {low:+.1f} to {high:+.1f}, {sure}.'
 
 
 def difference(group: Group, base: Group, metric: str) -> Difference | None:
     """None where no seed has the metric in both."""
     ours, theirs = group.values(metric), base.values(metric)
-    mean, interval = paired_difference(ours, theirs)
-    return (
-        None if mean is None else Difference(group.label, base.label, mean, interval, len(ours.keys() & theirs.keys()))
-    )
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        return None
+    means = (float(np.mean([values[seed] for seed in shared])) for values in (ours, theirs))
+    return Difference(group.label, base.label, *means, paired_difference(ours, theirs)[1], len(shared))
 
 
 def base_of(group: Group, groups: Sequence[Group]) -> Group | None:
@@ -104,12 +104,16 @@ def figure_text(values: Sequence[float]) -> str:
 
 
 def results_table(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: for each group and metric the mean over seeds, and the difference to the base."""
-    names = short_names(metrics)
+    """Head and rows: for each group and metric the mean over seeds, and the difference to the base.
+
+    The metric that decides comes first.
+    """
+    names, first = short_names(metrics), main_metric(groups, metrics)
+    metrics = sorted(metrics, key=lambda name: name != first)
     compared = any(base_of(group, groups) for group in groups)
     head = ['network', 'seeds']
     for metric in metrics:
-        head += [names[metric], *['to base'] * compared]
+        head += [names[metric], *['gain over base'] * compared]
     rows = []
     for group in groups:
         base = base_of(group, groups)

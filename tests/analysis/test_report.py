@@ -48,7 +48,9 @@ def browser():
 def test_the_page_says_which_network_is_better_and_how_sure_that_is(page):
     text = html.unescape(page.read_text())
     answer = text.split('id="answer"')[1].split('</div>')[0]
-    assert 'By hard: A-SKD 4x is' in answer and 'from a single seed' in answer
+    assert 'By hard: A-SKD 4x is' in answer and 'in one training of each' in answer
+    assert '95 % of 500 draws' in answer and 'looks more like the teacher' in answer
+    assert 'single seed' not in answer and 'What the words mean' in text
     for part in (
         'loss_attention',
         'Does it look where the teacher looks?',

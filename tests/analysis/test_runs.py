@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 
+import mmengine
 import pytest
 import torch
 
@@ -18,7 +19,12 @@ from tests.toy_run import ASKD, BASE, HR, toy_config, train
 def runs(toy_data, tmp_path_factory):
     """Teacher, base of two seeds and student, each trained for two epochs of four steps and validated once."""
     folder = tmp_path_factory.mktemp('runs')
-    often = {'train_cfg.val_begin': 1, 'train_cfg.val_interval': 2, 'default_hooks.logger.interval': 1}
+    often = {
+        'train_cfg.val_begin': 1,
+        'train_cfg.val_interval': 2,
+        'default_hooks.logger.interval': 1,
+        'log_level': 'INFO',
+    }
     teacher = folder / 'teacher/epoch_2.pth'
     for name, config, options in (
         ('teacher', HR, {}),
@@ -37,6 +43,7 @@ def test_a_run_is_what_was_trained(runs):
     assert (run.task, run.method, run.resolution, run.seed, run.state) == ('detection', 'A-SKD', '4x', 0, 'finished')
     assert run.checkpoint == runs / 'student/epoch_2.pth'
     assert sorted(run.steps) == list(range(1, 9)) and {line['epoch'] for line in run.steps.values()} == {1, 2}
+    assert run.versions == f'torch {torch.__version__}, MMEngine {mmengine.__version__}'
     line = run.steps[3]
     assert line['loss'] == pytest.approx(
         sum(line[f'loss_{kind}'] for kind in ('cls', 'bbox', 'iou', 'attention')), 1e-4
