@@ -43,7 +43,7 @@ def encode(figure: Figure, kind: str = 'svg') -> bytes:
     import matplotlib
 
     target = io.BytesIO()
-    with matplotlib.rc_context({'svg.hashsalt': 'askd', 'svg.fonttype': 'path'}):
+    with matplotlib.rc_context({'svg.hashsalt': 'askd', 'svg.fonttype': 'none'}):
         figure.savefig(target, format=kind, dpi=110, metadata={'Date': None} if kind == 'svg' else None)
     return target.getvalue()
 

@@ -23,7 +23,7 @@ from askd_mmdet.progress import track
 from askd_mmdet.training.pictures import picture_size, read_picture
 
 # Pixels: attention is coarse, faces are small.
-_ATTENTION_WIDTH, _DETECTION_WIDTH = 320, 480
+_ATTENTION_WIDTH, _DETECTION_WIDTH = 260, 480
 _TEACHER = 'HR teacher'
 
 

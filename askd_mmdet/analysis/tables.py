@@ -46,7 +46,7 @@ class Difference:
         if self.interval is None:
             return f'{said}, in one training of each: how much of that is the luck of a training is not known.'
         low, high = self.mean - self.interval, self.mean + self.interval
-        sure = 'so it is no chance' if self.is_sure else 'so it may be chance'
+        sure = 'so it is hardly chance' if self.is_sure else 'so it may be chance'
         return f'{said} over {self.seeds} seeds; 95 % interval {low:+.1f} to {high:+.1f}, {sure}.'
 
 

@@ -50,7 +50,7 @@ def test_a_difference_is_paired_by_seed():
     assert found.is_sure and found.seeds == 3
     assert str(found) == (
         f'A-SKD 4x is 2.8 points above Base 4x (64.8 against 62.0) over 3 seeds; 95 % interval {low:+.1f} to '
-        f'{high:+.1f}, so it is no chance.'
+        f'{high:+.1f}, so it is hardly chance.'
     )
     assert difference(STUDENT, BASE, 'nothing') is None
 
