@@ -34,4 +34,4 @@ optim_wrapper = dict(optimizer=dict(lr=0.02), clip_grad=dict(max_norm=10))
 _base_.param_scheduler[0].update(periods=[20], restart_weights=[1])
 _base_.param_scheduler[1].end = 50
 auto_scale_lr = dict(base_batch_size=16)
-default_hooks = dict(logger=dict(interval=10), correlation=dict(pictures=16))
+default_hooks = dict(logger=dict(interval=10))
