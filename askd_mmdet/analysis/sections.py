@@ -350,5 +350,5 @@ def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:
             if ratios := [f'{ratio:g}x' for ratio, gain in gains.items() if sign * gain > 0]:
                 parts.append(f'{word} at {", ".join(ratios)}')
         if parts:
-            section.answer.append(f'Tested at other resolutions, {last} is {" and ".join(parts)} of {first}.')
+            section.answer.append(f'Against {first}, at several resolutions, {last} is {" and ".join(parts)}.')
     return [section]

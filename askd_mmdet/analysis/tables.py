@@ -40,9 +40,10 @@ class Difference:
 
     def __str__(self) -> str:
         """In a sentence that says as much as is known."""
-        word = 'above' if self.mean >= 0 else 'below'
+        gain = f'{self.mean:.1f}'
+        place = f'{gain.lstrip("-")} points {"below" if self.mean < 0 else "above"}' if float(gain) else 'level with'
         figures = f'({self.ours:.1f} against {self.theirs:.1f})'
-        said = f'{self.label} is {abs(self.mean):.1f} points {word} {self.base} {figures}'
+        said = f'{self.label} is {place} {self.base} {figures}'
         if self.interval is None:
             return f'{said}, in one training of each: how much of that is the luck of a training is not known.'
         low, high = self.mean - self.interval, self.mean + self.interval

@@ -7,11 +7,15 @@ import subprocess
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from askd_mmdet.analysis.page import Layer, Pair, Part, Section, Table, picture_uri, render
 from askd_mmdet.analysis.runs import find_runs, group_runs
+from askd_mmdet.toy import make_picture_classes
+from askd_mmdet.training.config import load_config, moved
 from tests.analysis.browser import open_browser
-from tests.toy_run import ASKD, BASE, HR, toy_config, train
+from tests.classification.test_training import toy_config as classifier
+from tests.toy_run import ASKD, BASE, HR, distillation, toy_config, train
 
 
 @pytest.fixture(scope='module')
@@ -227,3 +231,47 @@ def test_pictures_of_ones_own(runs, askd, tmp_path):
 
 def test_runs_are_grouped_as_the_page_says(runs):
     assert [len(group.runs) for group in group_runs(find_runs([runs]))] == [1, 2, 1]
+
+
+def small(name, data, work_dir, options, teacher=None):
+    cfg = load_config(f'askd_mmdet::{name}.py')
+    loaders = {f'{part}_dataloader.{key}': value for part in ('train', 'val', 'test') for key, value in options.items()}
+    cfg.merge_from_dict(
+        {**loaders, 'train_cfg.max_epochs': 1, 'default_hooks.logger.interval': 1, 'work_dir': str(work_dir)}
+    )
+    cfg.log_level = 'WARNING'
+    if teacher:
+        distillation(cfg).checkpoint = str(teacher)
+    return Config(moved(cfg.to_dict(), str(data)))
+
+
+def test_a_report_on_recognizers(toy_faces, askd, tmp_path):
+    (tmp_path / 'toy_faces').symlink_to(toy_faces)
+    options = dict(batch_size=8, num_workers=0, persistent_workers=False)
+    for name in ('', '-4x', '-4x_askd'):
+        teacher = tmp_path / 'runs/hr/epoch_1.pth' if name.endswith('askd') else None
+        train(small(f'toy/arcface_ir18-cbam_toy{name}', tmp_path, tmp_path / f'runs/{name or "hr"}', options, teacher))
+    status, output, errors = askd('report', tmp_path / 'runs', '--out', tmp_path / 'report.html', '--ratios', 1, 8)
+    assert status == 0 and 'left out' not in output, output + errors
+    text = html.unescape((tmp_path / 'report.html').read_text())
+    for part in ('By accuracy: A-SKD 4x is', 'Spatial attention, layer3', 'Where they break', 'auc'):
+        assert part in text, part
+    assert 'What they find' not in text
+
+
+def test_a_report_on_classifiers(askd, tmp_path):
+    make_picture_classes(tmp_path / 'pictures', train_pictures=2, val_pictures=1)
+    hr = tmp_path / 'runs/hr'
+    for folder, ratio, method in (
+        (hr, 1, None),
+        (tmp_path / 'runs/base', 4, None),
+        (tmp_path / 'runs/kd', 4, 'askd-kd'),
+    ):
+        train(
+            classifier(tmp_path / 'pictures', folder, ratio, method, hr / 'epoch_1.pth', **{'train_cfg.val_begin': 1})
+        )
+    status, output, errors = askd('report', tmp_path / 'runs', '--out', tmp_path / 'report.html', '--ratios', 1, 8)
+    assert status == 0 and 'left out' not in output, output + errors
+    text = html.unescape((tmp_path / 'report.html').read_text())
+    for part in ('By top1: A-SKD+KD 4x is', 'Spatial attention, layer1', 'Where they break', 'loss_logit'):
+        assert part in text, part

@@ -58,6 +58,8 @@ def test_a_difference_is_paired_by_seed():
 def test_what_is_not_sure_is_said():
     unsure = difference(made('B', 'A-SKD', '4x', 50.0, 70.0, 60.0), BASE, 'wider_face/hard')
     assert not unsure.is_sure and 'below' in str(unsure) and 'so it may be chance' in str(unsure)
+    level = difference(made('B', 'A-SKD', '4x', 60.02), BASE, 'wider_face/hard')
+    assert 'B is level with Base 4x (60.0 against 60.0), in one training' in str(level)
     single = difference(made('C', 'A-SKD', '4x', 70.0), BASE, 'wider_face/hard')
     assert not single.is_sure and 'in one training of each' in str(single) and 'is not known' in str(single)
 
