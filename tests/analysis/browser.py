@@ -26,6 +26,8 @@ class Browser:
         self.driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which('chromedriver')))
 
     def open(self, path: Path, width: int, dark: bool = False) -> None:
+        from selenium.webdriver.support.wait import WebDriverWait
+
         size = dict(width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
         scheme = dict(name='prefers-color-scheme', value='dark' if dark else 'light')
         self.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
@@ -33,6 +35,8 @@ class Browser:
         for kind in ('browser', 'performance'):
             self.driver.get_log(kind)
         self.driver.get(path.as_uri())
+        ready = 'return document.readyState === "complete" && location.href === arguments[0]'
+        WebDriverWait(self.driver, 60).until(lambda _: self.run(ready, path.as_uri()))
 
     def run(self, script: str, *arguments):
         return self.driver.execute_script(script, *arguments)
