@@ -32,6 +32,7 @@ class Browser:
         scheme = dict(name='prefers-color-scheme', value='dark' if dark else 'light')
         self.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
         self.driver.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[scheme]))
+        self.driver.get('about:blank')  # else the page before, which may be the same one, is taken for the new one
         for kind in ('browser', 'performance'):
             self.driver.get_log(kind)
         self.driver.get(path.as_uri())
