@@ -17,7 +17,7 @@ from torch import Tensor
 from askd_mmdet.analysis.correlation import Correlation
 from askd_mmdet.analysis.plots import COLOUR_SCALE
 from askd_mmdet.degradation import LowResolutionHook
-from askd_mmdet.degradation.pipelines import degradations
+from askd_mmdet.degradation.pipelines import degradation_hooks, degradations, pipeline_of, type_name
 from askd_mmdet.distillation.maps import (
     AttentionMaps,
     Maps,
@@ -208,16 +208,13 @@ class PicturePairs:
 
 def _pair_pipeline(cfg, name, ratio):
     """From a picture, be it a file or an array, to the packed pair; None for one that cannot be read."""
-    dataset = cfg.test_dataloader.dataset
-    while 'pipeline' not in dataset:  # wrapped in ConcatDataset and the like
-        dataset = dataset.get('dataset') or dataset.get('datasets', [{}])[0]
     loads, steps = [], []
-    for step in dataset.pipeline:
-        (loads if _name(step).startswith('Load') else steps).append(copy.deepcopy(step))
+    for step in pipeline_of(cfg.test_dataloader.dataset):
+        (loads if type_name(step).startswith('Load') else steps).append(copy.deepcopy(step))
     to_float32 = any(step.get('to_float32', False) for step in loads)
     pipeline = Compose([dict(type='LoadPicture', to_float32=to_float32), *steps])
     made = SimpleNamespace(pipeline=pipeline)
-    hooks = [hook for hook in cfg.get('custom_hooks') or () if _name(hook) == 'LowResolutionHook']
+    hooks = degradation_hooks(cfg)
     if not degradations(made):
         if ratio is not None and not hooks:
             LowResolutionHook(ratio).degrade_test(made)
@@ -230,10 +227,6 @@ def _pair_pipeline(cfg, name, ratio):
     if not any(step.degrades for step in degradations(made)):
         raise ValueError(f'{name}: its test degrades nothing, so that HR and LR would be one; give a ratio')
     return pipeline
-
-
-def _name(step):
-    return step['type'].rpartition('.')[2] if isinstance(step['type'], str) else step['type'].__name__
 
 
 def correlate(

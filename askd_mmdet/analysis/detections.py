@@ -3,7 +3,7 @@
 All boxes here are x, y, width, height in pixels of the original picture, as the WIDER FACE protocol has them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,6 @@ from askd_mmdet.analysis.plots import line, panels, runs_legend
 from askd_mmdet.analysis.sweep import sampled
 from askd_mmdet.detection.detector import FaceDetector
 from askd_mmdet.detection.drawing import line_width, write_scores
-from askd_mmdet.detection.submission import iterate_submission, read_detections
 from askd_mmdet.detection.wider_face_protocol import (
     IOU_THRESHOLD,
     SETTINGS,
@@ -142,43 +141,22 @@ def faces_of(cfg: str | Path | Config) -> dict[str, Faces]:
 
 
 def detect_all(
-    cfg: str | Path | Config,
-    checkpoint: str | Path,
-    names: Iterable[str] | None = None,
-    count: int | None = None,
-    seed: int = 0,
-    *,
-    submission: str | Path | None = None,
-    device: str | None = None,
-    min_score: float = 0,
-    classes: Sequence[int] | None = None,
+    cfg: str | Path | Config, checkpoint: str | Path, paths: Mapping[str, Path], device: str | None = None
 ) -> dict[str, Detections]:
-    """Run a network on the pictures of its own test, degraded as there, one after the other.
+    """Run a network on pictures, degraded as in its own test, one after the other.
 
     Args:
-        cfg, checkpoint, device, min_score, classes: See FaceDetector.
-        names: Of the pictures, `event/stem`; by default those that `count` and `seed` draw.
-        count, seed: See :func:`pictures_of`.
-        submission: A folder of detections that `askd test --submission-dir` wrote. They are taken instead, in a moment,
-            if all of these pictures are there and none is older than the checkpoint.
+        cfg, checkpoint, device: See FaceDetector.
+        paths: The pictures by name, see :func:`pictures_of`.
 
     Returns:
-        The detections of each picture; none in one that cannot be read.
+        The detections of each picture, of all scores; none in one that cannot be read.
 
     Raises:
-        FileNotFoundError: When the data or the checkpoint are missing.
-        ValueError: When config or checkpoint are not those of a detector of faces, the checkpoint does not fit, or
-            there is no such picture.
+        FileNotFoundError: When the checkpoint is missing.
+        ValueError: When config or checkpoint are not those of a detector of faces, or the checkpoint does not fit.
     """
-    paths = pictures_of(cfg, count if names is None else None, seed)
-    if names is not None:
-        names = list(names)
-        if unknown := [name for name in names if name not in paths]:
-            raise ValueError(f'the test has no picture {first_names(unknown)}; its names are as {next(iter(paths))}')
-        paths = {name: paths[name] for name in names}
-    if submission and _is_newer(submission, paths, Path(checkpoint)):
-        return read_submission(submission, paths)
-    detector = FaceDetector(cfg, checkpoint, device, degrade=True, min_score=min_score, classes=classes)
+    detector = FaceDetector(_detector_config(cfg), checkpoint, device, degrade=True, min_score=0)
     found, unreadable = detector.detect_readable(track(list(paths.values()), 'detecting faces'))
     found = iter(found)
     return {
@@ -186,38 +164,13 @@ def detect_all(
     }
 
 
+_NOTHING = Detections(np.zeros((0, 4)), np.zeros(0))
+
+
 def _as_the_protocol(corners, scores):
     """Widths and heights in float32, as the metric has them."""
     boxes = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
     return Detections(boxes.astype(np.float64), scores.astype(np.float64))
-
-
-def read_submission(folder: str | Path, names: Iterable[str] | None = None) -> dict[str, Detections]:
-    """The detections in a folder of WIDER FACE's submission format.
-
-    Args:
-        folder: See :func:`iterate_submission`.
-        names: Of the pictures, `event/stem`; those without a file have no detections. By default those with one.
-
-    Raises:
-        FileNotFoundError: When the folder is no submission.
-        ValueError: When a file is damaged, or none is that of a picture asked for.
-    """
-    files = dict(iterate_submission(folder))
-    names = list(files if names is None else names)
-    if not files.keys() & set(names):
-        raise ValueError(f'{folder} has {next(iter(files))}, but none of {len(names)} pictures: {first_names(names)}')
-    return {name: Detections(*read_detections(files[name])) if name in files else _NOTHING for name in names}
-
-
-_NOTHING = Detections(np.zeros((0, 4)), np.zeros(0))
-
-
-def _is_newer(submission, names, checkpoint):
-    files = [Path(submission, f'{name}.txt') for name in names]
-    return checkpoint.is_file() and all(
-        file.is_file() and file.stat().st_mtime >= checkpoint.stat().st_mtime for file in files
-    )
 
 
 def _detector_config(cfg):
@@ -515,13 +468,12 @@ def _label(text, height=30, scale=0.5):
     return label
 
 
-def draw_sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], captions: Sequence[str] = ()) -> np.ndarray:
+def draw_sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> np.ndarray:
     """Pictures side by side, in columns with titles, above the legend of :func:`draw_legend`.
 
     Args:
         rows: Pictures BGR uint8, as many in every row, of any sizes.
         titles: Of the columns; what is no ASCII is drawn as `?`.
-        captions: Of the rows, above them; none by default.
 
     Returns:
         BGR uint8 (H, W, 3).
@@ -529,17 +481,13 @@ def draw_sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], capt
     Raises:
         ValueError: When there is no picture, or a row has another number than there are titles.
     """
-    if not rows or any(len(row) != len(titles) for row in rows) or len(captions) not in (0, len(rows)):
+    if not rows or any(len(row) != len(titles) for row in rows):
         raise ValueError(
-            f'found rows of {[len(row) for row in rows]} pictures and {len(captions)} captions, expected '
-            f'{len(titles)} in at least one row, and a caption for all rows or none'
+            f'found rows of {[len(row) for row in rows]} pictures, expected {len(titles)} in at least one row'
         )
     heads = [_label(title, scale=0.6) for title in titles]
     widths = [max(picture.shape[1] for picture in column) for column in zip(heads, *rows)]
-    bands = [_band(heads, widths)]
-    for number, row in enumerate(rows):
-        bands += [*map(_label, captions[number : number + 1]), _band(row, widths)]
-    bands.append(draw_legend())
+    bands = [_band(heads, widths), *(_band(row, widths) for row in rows), draw_legend()]
     width = max(band.shape[1] for band in bands)
     return np.vstack([_padded(band, len(band), width) for band in bands])
 

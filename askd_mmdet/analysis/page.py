@@ -19,8 +19,8 @@ from askd_mmdet.analysis.plots import colour_scale, encode
 from askd_mmdet.version import __version__
 
 _TEMPLATE = Path(__file__).with_name('report.html')
-# Pixels of a picture in the report, which shall stay small enough for a mail.
-_WIDTH, _QUALITY = 420, 82
+# Of JPEGs: a page shall stay small enough for a mail.
+_QUALITY = 82
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ _GLOSSARY = {
 }
 
 
-def picture_uri(image: np.ndarray, width: int = _WIDTH) -> str:
+def picture_uri(image: np.ndarray, width: int) -> str:
     """A picture, BGR uint8 (H, W, 3), as a data URI, reduced where it is wider than `width` pixels."""
     if image.shape[1] > width:
         height = max(1, round(image.shape[0] * width / image.shape[1]))

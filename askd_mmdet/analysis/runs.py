@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.training.checkpoint import read_checkpoint
 from askd_mmdet.training.config import load_config
 from askd_mmdet.training.launch import distillation_of
@@ -73,14 +74,12 @@ class Run:
             cfg = load_config(config)
         except Exception as error:  # a config is code
             raise ValueError(f'{config} cannot be read: {type(error).__name__}: {error}') from error
-        run = cls(folder, cfg, files=_checkpoints(folder))
+        tests = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob('*/metrics.json'))}
+        spoken = max((path.stat().st_mtime for path in folder.glob('*/vis_data/*.json')), default=0)
+        run = cls(folder, cfg, tests=tests, files=_checkpoints(folder), spoken=spoken)
         for start, lines in logs:
             if start in trained:
                 run._take(lines)
-        for path in sorted(folder.glob('*/metrics.json')):
-            run.tests[path.parent.name] = json.loads(path.read_text())
-        spoken = max((path.stat().st_mtime for path in folder.glob('*/vis_data/*.json')), default=0)
-        object.__setattr__(run, 'spoken', spoken)
         return run
 
     def _take(self, lines):
@@ -207,17 +206,11 @@ def resolution_of(cfg: Config) -> str:
 
     The test says so, or the training where the test degrades nothing, being on real LR pictures.
     """
-    hooks = [hook for hook in cfg.get('custom_hooks') or () if hook['type'] == 'LowResolutionHook']
-    for part in ('test', 'val', 'train'):
-        dataset = (cfg.get(f'{part}_dataloader') or {}).get('dataset', {})
-        while 'pipeline' not in dataset and (inner := dataset.get('dataset') or (dataset.get('datasets') or [None])[0]):
-            dataset = inner
-        steps = [step for step in dataset.get('pipeline') or () if step.get('type') == 'LowResolution']
-        for step in [*steps, *hooks]:
-            for key, unit in (('size', 'px'), ('ratio', 'x')):
-                if (value := step.get(key)) not in (None, 1):
-                    values = value if isinstance(value, (list, tuple)) else [value]
-                    return '/'.join(map(str, values)) + unit
+    for split in ('test', 'val', 'train'):
+        found = degradation_of(cfg, split)
+        for key, unit in (('size', 'px'), ('ratio', 'x')):
+            if (value := found.get(key, 1)) != 1:
+                return '/'.join(map(str, value if isinstance(value, (list, tuple)) else [value])) + unit
     return '1x'
 
 

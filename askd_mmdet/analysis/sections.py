@@ -15,16 +15,18 @@ from askd_mmdet.analysis.correlation import Correlation, plot_correlations
 from askd_mmdet.analysis.page import Layer, Pair, Part, Section, Table, charts, picture_uri
 from askd_mmdet.analysis.runs import Group, Run
 from askd_mmdet.analysis.samples import draw_samples
-from askd_mmdet.analysis.sweep import degradation_of, plot_sweep, sweep, trained_ratios
+from askd_mmdet.analysis.sweep import plot_sweep, sweep, trained_ratios
 from askd_mmdet.analysis.tables import main_metric, metrics_of, short_names
 from askd_mmdet.degradation import low_resolution
+from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.distillation.maps import last_blocks
 from askd_mmdet.progress import track
-from askd_mmdet.training.pictures import picture_size, read_picture
+from askd_mmdet.training.pictures import picture_size, read_picture, write_picture
 
 # Pixels: attention is coarse, faces are small.
 _ATTENTION_WIDTH, _DETECTION_WIDTH = 260, 480
 _TEACHER = 'HR teacher'
+_SHEET = 3  # rows
 
 
 class Options(NamedTuple):
@@ -38,6 +40,7 @@ class Options(NamedTuple):
         seed: Of what is drawn.
         ratios: Of the resolution sweep; none leaves it out.
         device: Of the networks.
+        sheet: Also write what detectors find in the first of the pictures, at the lowest resolution, as a picture.
     """
 
     title: str | None = None
@@ -47,6 +50,7 @@ class Options(NamedTuple):
     seed: int = 0
     ratios: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     device: str | None = None
+    sheet: Path | None = None
 
 
 def by_resolution(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
@@ -164,10 +168,21 @@ def _maps(teacher, networks, shown):
 
 def detection_section(groups: Sequence[Group], options: Options) -> list[Section]:
     """What detectors find (fig. 6): pictures, precision and recall, AP by height, failures."""
-    return [
-        _detections(resolution, Findings.of(same, groups, options), options)
-        for resolution, same in by_resolution(groups)
-    ]
+    sections = []
+    for resolution, same in by_resolution(groups):
+        findings = Findings.of(same, groups, options)
+        names = findings.names(options.show)
+        pictures = {name: findings.pictures(name, _DETECTION_WIDTH) for name in track(names, 'drawing')}
+        sections.append(_detections(resolution, findings, pictures))
+        if options.sheet:
+            write_picture(options.sheet, _sheet(list(pictures.values())[:_SHEET]))
+    return sections
+
+
+def _sheet(pictures):
+    """Pictures of several networks side by side; the HR teacher sees another picture, and is left out."""
+    rows = [{label: image for label, image in row.items() if not label.startswith(_TEACHER)} for row in pictures]
+    return d.draw_sheet([list(row.values()) for row in rows], list(rows[0]))
 
 
 @dataclass(frozen=True)
@@ -180,7 +195,9 @@ class Findings:
         found: By network, then by picture.
         results: Likewise, at each network's own operating point.
         degradation: Of the LR networks' pictures.
-        first, last: The networks that are compared: the base and the last one.
+        first, last: The networks that are compared: the base and the last one; a network that is alone stands beside
+            its teacher, if that is there.
+        has_base: Whether both see LR pictures.
     """
 
     paths: dict[str, Path]
@@ -190,6 +207,7 @@ class Findings:
     degradation: dict
     first: str
     last: str
+    has_base: bool
 
     @classmethod
     def of(cls, same: Sequence[Group], groups: Sequence[Group], options: Options) -> 'Findings':
@@ -202,14 +220,11 @@ class Findings:
         hr = teacher_run(groups)
         runs = {**({f'{_TEACHER} on HR': hr} if hr else {}), **{group.label: group.first for group in same}}
         paths, faces = d.pictures_of(cfg, options.sample, options.seed), d.faces_of(cfg)
-        found = {
-            label: d.detect_all(run.cfg, run.checkpoint, list(paths), device=options.device)
-            for label, run in runs.items()
-        }
+        found = {label: d.detect_all(run.cfg, run.checkpoint, paths, options.device) for label, run in runs.items()}
         results = {label: d.all_outcomes(each, faces, d.operating_point(each, faces)) for label, each in found.items()}
-        # A network that is alone is shown beside its teacher, if that is there.
-        first = same[0].label if len(same) > 1 else next(iter(runs))
-        return cls(paths, faces, found, results, degradation_of(cfg), first, same[-1].label)
+        has_base = len(same) > 1
+        first = same[0].label if has_base else next(iter(runs))
+        return cls(paths, faces, found, results, degradation_of(cfg), first, same[-1].label, has_base)
 
     @property
     def ratio(self) -> float:
@@ -247,10 +262,10 @@ class Findings:
         return f'{Path(name).name}: {self.results[self.first][name].counts.sum()} faces; {", ".join(numbers)}'
 
 
-def _detections(resolution, findings, options):
+def _detections(resolution, findings, pictures):
     section = Section(f'detections-{resolution}', f'What they find at {resolution}')
     found, faces, results = findings.found, findings.faces, findings.results
-    if {findings.first, findings.last} <= found.keys() and findings.first != findings.last:
+    if findings.has_base:
         mean, low, high = d.difference_over_pictures(found[findings.first], found[findings.last], faces)
         section.answer.append(
             f'How much of it is the luck of the pictures: for the first seeds of {findings.last} and {findings.first} '
@@ -277,41 +292,24 @@ def _detections(resolution, findings, options):
     )
     table = Table(['', '', *results], rows, range(2, len(results) + 2))
     section.parts.append(Part(read, 'Commonest failures', table))
-    pairs = []
-    for name in track(findings.names(options.show), 'drawing'):
-        layers = [
-            Layer(label, picture_uri(image, _DETECTION_WIDTH))
-            for label, image in findings.pictures(name, _DETECTION_WIDTH).items()
-        ]
-        pairs.append(Pair(findings.caption(name), layers, findings.first, findings.last))
+    pairs = [
+        Pair(
+            findings.caption(name),
+            [Layer(label, picture_uri(image, _DETECTION_WIDTH)) for label, image in layers.items()],
+            findings.first,
+            findings.last,
+        )
+        for name, layers in pictures.items()
+    ]
     read = (
         f'The pictures in which {findings.last} and {findings.first} differ most, gains and losses. Solid blue: found; '
         'dashed yellow: missed; cut corners, orange: false alarm; white corners: a face; grey '
         'bars: does not count. Numbers are scores in %. Move the slider, or choose what lies left and right of it.'
     )
-    section.parts.append(Part(read, 'Before and after', charts=[picture_uri(d.draw_legend())], pairs=pairs))
+    section.parts.append(
+        Part(read, 'Before and after', charts=[picture_uri(d.draw_legend(), _DETECTION_WIDTH)], pairs=pairs)
+    )
     return section
-
-
-def detection_sheet(groups: Sequence[Group], options: Options, width: int = 480) -> np.ndarray:
-    """Pictures in which the networks of the lowest LR resolution differ most, side by side, BGR uint8 (H, W, 3).
-
-    Args:
-        groups: With a base and another network at least.
-        options: `show` of the pictures become rows.
-        width: Of a column in pixels.
-
-    Raises:
-        FileNotFoundError, ValueError: See :class:`Findings`; also when there is no LR network.
-    """
-    *_, (_, same) = [*by_resolution(groups)] or [(None, None)]
-    if not same:
-        raise ValueError('found no trained LR network to draw')
-    findings = Findings.of(same, groups, options)
-    rows = [findings.pictures(name, width) for name in findings.names(options.show)]
-    for row in rows:
-        row.pop(f'{_TEACHER} on HR', None)
-    return d.draw_sheet([list(row.values()) for row in rows], list(rows[0]))
 
 
 def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:

@@ -17,7 +17,7 @@ from mmengine.registry import DATASETS, HOOKS, DefaultScope
 from mmengine.runner import Runner
 
 from askd_mmdet.analysis.plots import line, panels, runs_legend
-from askd_mmdet.degradation.pipelines import degradations
+from askd_mmdet.degradation.pipelines import degradation_hooks, degradation_of, degradations
 from askd_mmdet.openmmlab import load
 from askd_mmdet.progress import track
 from askd_mmdet.training import build_model, load_weights
@@ -90,7 +90,7 @@ def sweep(
 
 def _key(cfg, checkpoint, count, seed):
     """Equal for equal tests: of the same file of weights, by the same settings, on the same files."""
-    settings = {name: cfg.get(name) for name in _DECISIVE} | dict(hooks=_hooks(cfg))
+    settings = {name: cfg.get(name) for name in _DECISIVE} | dict(hooks=degradation_hooks(cfg))
     root = cfg.test_dataloader.get('dataset', {}).get('data_root') or ''
     tests = settings['test_dataloader'], settings['test_evaluator']
     files = {path for text in _texts(tests) for path in (text, os.path.join(root, text)) if os.path.exists(path)}
@@ -147,13 +147,9 @@ def _tested(cfg, checkpoint, ratios, count, seed, device):
 def _degradations(dataset, cfg):
     """The degradations of a test, which has at least one."""
     if not degradations(dataset):
-        hook, *_ = [*_hooks(cfg), dict(type='LowResolutionHook', ratio=1)]
+        hook, *_ = [*degradation_hooks(cfg), dict(type='LowResolutionHook', ratio=1)]
         HOOKS.build(hook).degrade_test(dataset)
     return degradations(dataset)
-
-
-def _hooks(cfg):
-    return [hook for hook in cfg.get('custom_hooks') or () if hook['type'] == 'LowResolutionHook']
 
 
 def sampled(total: int, count: int | None, seed: int) -> list[int]:
@@ -204,27 +200,6 @@ def _sample_pairs(dataset, folds, count, seed):
     dataset._metainfo.update(pairs=numbers.reshape(-1, 2), same=same[chosen])
 
 
-def degradation_of(cfg: Config, split: str = 'test') -> dict:
-    """How a config degrades the pictures of a split: the arguments of `low_resolution`, of which a training's ratio may
-    be a list.
-
-    Args:
-        cfg: Of the experiment.
-        split: 'train', 'val' or 'test'.
-
-    Example:
-        >>> hook = dict(type='LowResolutionHook', ratio=4)
-        >>> degradation_of(Config(dict(custom_hooks=[hook], test_dataloader=dict(dataset=dict(pipeline=[])))))
-        {'ratio': 4}
-    """
-    steps = [step for step in _dicts(cfg.get(f'{split}_dataloader')) if step.get('type') == 'LowResolution']
-    step, *_ = [*steps, *_hooks(cfg), dict(ratio=1)]
-    found = {key: step[key] for key in ('ratio', 'size', 'sigma', 'recipe') if step.get(key) is not None}
-    if split != 'train' and step.get('test_ratio') is not None:
-        found['ratio'] = step['test_ratio']
-    return found
-
-
 def trained_ratios(cfg: Config, side: int = 112) -> list[float]:
     """The ratios that a network was trained at, several where its training draws them.
 
@@ -236,13 +211,6 @@ def trained_ratios(cfg: Config, side: int = 112) -> list[float]:
     if 'size' in found:
         return [side / float(np.min(found['size']))]
     return np.atleast_1d(found['ratio']).tolist()
-
-
-def _dicts(value) -> Iterator[dict]:
-    if isinstance(value, dict):
-        yield value
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
-        yield from _dicts(inner)
 
 
 def plot_sweep(

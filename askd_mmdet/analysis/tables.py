@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from askd_mmdet.analysis.runs import Group
-from askd_mmdet.experiments.results import paired_difference
+from askd_mmdet.experiments.results import Figure, paired_difference
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,6 @@ def main_metric(groups: Sequence[Group], metrics: Sequence[str]) -> str | None:
     return next((name for name in chosen if name in metrics), next(iter(metrics), None))
 
 
-def figure_text(values: Sequence[float]) -> str:
-    """Mean and standard deviation.
-
-    Example:
-        >>> figure_text([1.0, 3.0]), figure_text([1.0]), figure_text([])
-        ('2.00 ± 1.41', '1.00', '')
-    """
-    if not values:
-        return ''
-    spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-    return f'{np.mean(values):.2f}{spread}'
-
-
 def results_table(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Head and rows: for each group and metric the mean over seeds, and the difference to the base.
 
@@ -120,17 +107,22 @@ def results_table(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list
         base = base_of(group, groups)
         row = [group.label, str(len(group.runs))]
         for metric in metrics:
-            row.append(figure_text(list(group.values(metric).values())))
-            if compared:
-                found = difference(group, base, metric) if base else None
-                interval = f' ± {found.interval:.2f}' if found and found.interval is not None else ''
-                row.append(f'{found.mean:+.2f}{interval}' if found else '')
+            values = group.values(metric)
+            gain = paired_difference(values, base.values(metric)) if base else ()
+            row += _cells(values, gain, compared)
         rows.append(row)
         elsewhere = dict.fromkeys(at for run in group.runs for at in run.tested_at if at != run.resolution)
         for resolution in elsewhere:
-            tests = [run.tested_at[resolution] for run in group.runs if resolution in run.tested_at]
+            tests = {run.seed: run.tested_at[resolution] for run in group.runs if resolution in run.tested_at}
             row = [f'{group.label}, tested at {resolution}', str(len(tests))]
             for metric in metrics:
-                row += [figure_text([test[metric] for test in tests if metric in test]), *[''] * compared]
+                row += _cells({seed: test[metric] for seed, test in tests.items() if metric in test}, (), compared)
             rows.append(row)
     return head, rows
+
+
+def _cells(values, gain, compared):
+    """A figure, and its gain where there is a column for it."""
+    figure = Figure(values, *gain)
+    cells = [figure.text, figure.gain] if values else ['', '']
+    return cells if compared else cells[:1]

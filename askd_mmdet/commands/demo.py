@@ -20,12 +20,10 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from askd_mmdet.analysis.report import report
-    from askd_mmdet.analysis.runs import find_runs, group_runs
-    from askd_mmdet.analysis.sections import Options, detection_sheet
+    from askd_mmdet.analysis.sections import Options
     from askd_mmdet.experiments import Launch, Plan, Table, check_failures, repeat
     from askd_mmdet.toy import make_missing
     from askd_mmdet.training.config import parse_overrides
-    from askd_mmdet.training.pictures import write_picture
 
     plan = Plan(
         Table.named('demo'), args.seeds, args.work_dir, data=args.data, options=parse_overrides(args.cfg_options)
@@ -38,8 +36,8 @@ def run(args: argparse.Namespace) -> None:
     trainings = list(plan.trainings.values())
     folders = [training.work_dir for training in trainings]
     page, picture = (plan.work_dir / f'demo.{ending}' for ending in ('html', 'jpg'))
-    left_out = report(folders, page, Options(title='Demo: teacher, LR base and A-SKD student on toy data'))
-    write_picture(picture, detection_sheet(group_runs(find_runs(folders)), Options(show=3)))
+    title = 'Demo: teacher, LR base and A-SKD student on toy data'
+    left_out = report(folders, page, Options(title=title, sheet=picture))
 
     askd = shutil.which('askd') or Path(sys.executable).with_name('askd')
     student = trainings[-1]

@@ -1,8 +1,12 @@
-"""The pipelines of any OpenMMLab data set, below its wrappers, and the hooks that change them during a training."""
+"""The pipelines of any OpenMMLab data set, below its wrappers, and the hooks that change them during a training.
+
+Of data sets that are built, and of configs.
+"""
 
 from collections.abc import Iterator
 
 from mmcv.transforms import Compose
+from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
@@ -24,6 +28,52 @@ def degradations(dataset: Dataset) -> list[LowResolution]:
 
 def _degradations(pipeline) -> list[LowResolution]:
     return [found for found in walk(pipeline) if isinstance(found, LowResolution)]
+
+
+def type_name(settings: dict) -> str:
+    """The name of the component that a config describes, without its module; its type may also be a class."""
+    kind = settings['type']
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
+def pipeline_of(dataset: dict) -> list[dict]:
+    """The transforms in a data set's config, below its wrappers (`ConcatDataset`, ...): those of the first inside."""
+    while 'pipeline' not in dataset:
+        dataset = dataset.get('dataset') or dataset.get('datasets', [{}])[0]
+    return dataset['pipeline']
+
+
+def degradation_hooks(cfg: Config) -> list[dict]:
+    """The settings of a config's LowResolutionHook: none or one."""
+    return [hook for hook in cfg.get('custom_hooks') or () if type_name(hook) == 'LowResolutionHook']
+
+
+def degradation_of(cfg: Config, split: str = 'test') -> dict:
+    """How a config degrades the pictures of a split: the arguments of `low_resolution`, of which a training's ratio may
+    be a list.
+
+    Args:
+        cfg: Of the experiment.
+        split: 'train', 'val' or 'test'.
+
+    Example:
+        >>> hook = dict(type='LowResolutionHook', ratio=4)
+        >>> degradation_of(Config(dict(custom_hooks=[hook], test_dataloader=dict(dataset=dict(pipeline=[])))))
+        {'ratio': 4}
+    """
+    steps = [step for step in _dicts(cfg.get(f'{split}_dataloader')) if step.get('type') == 'LowResolution']
+    step, *_ = [*steps, *degradation_hooks(cfg), dict(ratio=1)]
+    found = {key: step[key] for key in ('ratio', 'size', 'sigma', 'recipe') if step.get(key) is not None}
+    if split != 'train' and step.get('test_ratio') is not None:
+        found['ratio'] = step['test_ratio']
+    return found
+
+
+def _dicts(value) -> Iterator[dict]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+        yield from _dicts(inner)
 
 
 def refuse_switches(runner: Runner, keep_hr: bool) -> None:

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import HOOKS, DefaultScope
 
+from askd_mmdet.degradation.pipelines import degradation_hooks, pipeline_of, type_name
 from askd_mmdet.training import build_model, load_weights
 from askd_mmdet.training.config import load_config
 from askd_mmdet.training.inference import Picture, cannot_read, run_readable, set_up
@@ -150,21 +151,17 @@ def _raise_thresholds(settings, least):
 
 def _build_pipeline(cfg, degrade):
     """The config's transforms from a picture, be it a file or an array, to what the network takes."""
-    dataset = cfg.test_dataloader.dataset
-    while 'pipeline' not in dataset:  # wrapped in ConcatDataset and the like
-        dataset = dataset.get('dataset') or dataset.get('datasets', [{}])[0]
-    loads, steps = [], _without_annotations(dataset.pipeline)
+    loads, steps = [], _without_annotations(pipeline_of(cfg.test_dataloader.dataset))
     while _loads_pictures(steps[0]):
         loads.append(steps.pop(0))
     if not degrade:
         for step in steps:
-            if _name(step) == 'LowResolution':
+            if type_name(step) == 'LowResolution':
                 step.update(ratio=1, size=None)
     to_float32 = any(step.get('to_float32', False) for step in loads)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         pipeline = Compose([dict(type='LoadPicture', to_float32=to_float32), _widen_strip, *steps])
-        hooks = [hook for hook in cfg.get('custom_hooks') or [] if _name(hook) == 'LowResolutionHook']
-        for hook in hooks if degrade else []:
+        for hook in degradation_hooks(cfg) if degrade else []:
             HOOKS.build(hook).degrade_test(SimpleNamespace(pipeline=pipeline))
     return pipeline
 
@@ -180,17 +177,13 @@ def _widen_strip(results):
     return results
 
 
-def _name(step):
-    return step['type'].rpartition('.')[2] if isinstance(step['type'], str) else step['type'].__name__
-
-
 def _loads_pictures(step):
-    return re.fullmatch('Load.*(Image|Picture).*', _name(step)) is not None
+    return re.fullmatch('Load.*(Image|Picture).*', type_name(step)) is not None
 
 
 def _without_annotations(steps):
     """The transforms but those that load what a picture in use does not have."""
-    kept = [copy.deepcopy(step) for step in steps if _loads_pictures(step) or not _name(step).startswith('Load')]
+    kept = [copy.deepcopy(step) for step in steps if _loads_pictures(step) or not type_name(step).startswith('Load')]
     for step in kept:
         if 'transforms' in step:
             step['transforms'] = _without_annotations(step['transforms'])

@@ -25,9 +25,9 @@ class Figure:
     """
 
     values: dict[int, float]
-    difference: float | None
-    interval: float | None
-    paper: float | None
+    difference: float | None = None
+    interval: float | None = None
+    paper: float | None = None
 
     @property
     def mean(self) -> float:
@@ -36,6 +36,18 @@ class Figure:
     @property
     def std(self) -> float | None:
         return float(np.std(list(self.values.values()), ddof=1)) if len(self.values) > 1 else None
+
+    @property
+    def text(self) -> str:
+        """Mean and standard deviation, as '2.00 ± 1.41'."""
+        return f'{self.mean:.2f}' + ('' if self.std is None else f' ± {self.std:.2f}')
+
+    @property
+    def gain(self) -> str:
+        """The difference to the base and half its interval, as '+2.00 ± 1.41'; empty where there is none."""
+        if self.difference is None:
+            return ''
+        return f'{self.difference:+.2f}' + ('' if self.interval is None else f' ± {self.interval:.2f}')
 
 
 def paired_difference(ours: dict[int, float], base: dict[int, float]) -> tuple[float | None, float | None]:
@@ -87,11 +99,8 @@ def _markdown(plan: Plan, summary) -> str:
             if figure is None:
                 cells += ['', '']
             else:
-                spread = f' ± {figure.std:.2f}' if figure.std is not None else ''
                 few = f' ({len(figure.values)} of {len(plan.seeds)})' if len(figure.values) < len(plan.seeds) else ''
-                cells.append(f'{figure.mean:.2f}{spread}{few}')
-                interval = f' ± {figure.interval:.2f}' if figure.interval is not None else ''
-                cells.append('' if figure.difference is None else f'{figure.difference:+.2f}{interval}')
+                cells += [f'{figure.text}{few}', figure.gain]
             if with_paper:
                 cells.append(f'{row.paper[i]:.2f}' if row.paper else '')
         lines.append(f'| {" | ".join(cells)} |')

@@ -92,7 +92,7 @@ def test_foreign_text_is_no_markup(page, browser):
     browser.open(page, 1400)
     assert browser.run("return document.querySelector('h1').textContent") == 'R <b>&'
     evil = '<img src=x onerror=alert(1)><script>document.title = "taken"</script>'
-    image = picture_uri(np.zeros((4, 4, 3), np.uint8))
+    image = picture_uri(np.zeros((4, 4, 3), np.uint8), 100)
     pair = Pair(evil, [Layer(evil, image), Layer('"b"', image)], evil, '"b"')
     written = render(
         evil, evil, [evil], [Section('a', evil, [Part(evil, evil, Table([evil], [[evil]]), [image], pairs=[pair])])]
@@ -179,6 +179,7 @@ def test_print_cuts_nothing(page, browser, tmp_path):
     assert not browser.run("return document.querySelector('.controls').offsetHeight")
     browser.driver.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(media=''))
     browser.print(tmp_path / 'report.pdf')
+    assert (tmp_path / 'report.pdf').read_bytes().startswith(b'%PDF')
     if shutil.which('pdftotext'):
         text = subprocess.run(['pdftotext', tmp_path / 'report.pdf', '-'], capture_output=True, text=True).stdout
         assert 'What was run' in text and 'A-SKD 4x' in text

@@ -8,6 +8,7 @@ import time
 import mmengine
 import pytest
 import torch
+from mmengine.config import Config
 
 from askd_mmdet.analysis.runs import Run, differences, find_runs, flat, group_runs, resolution_of
 from askd_mmdet.training.checkpoint import read_checkpoint
@@ -64,12 +65,18 @@ def test_runs_of_one_experiment_are_a_group(runs):
     assert not [name for name in differing if 'seed' in name or 'work_dir' in name or 'checkpoint' in name]
 
 
-def test_what_was_logged_before_a_restart_is_kept_up_to_it(runs, tmp_path):
-    folder = tmp_path / 'run'
-    shutil.copytree(runs / 'base/seed0', folder)
-    (start,) = folder.glob('*/vis_data')
-    later = folder / '29991231_000000/vis_data'
+@pytest.fixture
+def restarted(runs, tmp_path):
+    """A base's run, and the folder of a later start with the same log."""
+    shutil.copytree(runs / 'base/seed0', tmp_path / 'run')
+    (start,) = tmp_path.glob('run/*/vis_data')
+    later = tmp_path / 'run/29991231_000000/vis_data'
     shutil.copytree(start, later)
+    return tmp_path / 'run', later
+
+
+def test_what_was_logged_before_a_restart_is_kept_up_to_it(restarted):
+    folder, later = restarted
     lines = [json.dumps(dict(loss=9.0, epoch=2, iter=step, step=step)) for step in (5, 6)]
     (later / 'scalars.json').write_text('\n'.join([*lines, '{"loss": 1, "cut o']))
     run = Run.read(folder)
@@ -77,12 +84,8 @@ def test_what_was_logged_before_a_restart_is_kept_up_to_it(runs, tmp_path):
     assert run.validations == {} and run.metrics == {}
 
 
-def test_a_test_in_the_same_folder_is_no_training(runs, tmp_path):
-    folder = tmp_path / 'run'
-    shutil.copytree(runs / 'base/seed0', folder)
-    (start,) = folder.glob('*/vis_data')
-    later = folder / '29991231_000000/vis_data'
-    shutil.copytree(start, later)
+def test_a_test_in_the_same_folder_is_no_training(restarted):
+    folder, later = restarted
     text = (later / 'config.py').read_text()
     (later / 'config.py').write_text(text.replace('ratio=4', 'ratio=8'))
     (later / 'scalars.json').write_text(json.dumps({'wider_face/hard': 1.0, 'step': 0}))
@@ -156,6 +159,11 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path):
 )
 def test_resolutions(name, expected):
     assert resolution_of(load_config(f'askd_mmdet::{name}.py')) == expected
+
+
+def test_the_resolution_of_a_test_is_its_own_where_a_hook_trains_at_several():
+    hook = dict(type='LowResolutionHook', ratio=[1, 4], test_ratio=2)
+    assert resolution_of(Config(dict(custom_hooks=[hook]))) == '2x'
 
 
 def test_settings_by_dotted_name():

@@ -14,7 +14,8 @@ from mmengine.registry import RUNNERS, DefaultScope
 from scipy.io import loadmat, savemat
 
 from askd_mmdet.analysis import sweep as module
-from askd_mmdet.analysis.sweep import degradation_of, plot_sweep, sampled, sweep, trained_ratios
+from askd_mmdet.analysis.sweep import plot_sweep, sampled, sweep, trained_ratios
+from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.toy import make_picture_classes
 from askd_mmdet.training.config import load_config
 from tests.toy_run import BASE, random_network, toy_config
