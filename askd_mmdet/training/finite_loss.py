@@ -2,6 +2,7 @@
 
 from math import isfinite
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -21,7 +22,9 @@ class FiniteLossHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         # All of them: a model whose own loss is called 'loss' hides the total.
-        losses = {name: value.item() for name, value in outputs.items() if 'loss' in name}
+        names = [name for name in outputs if 'loss' in name]
+        # Together, since every look at a number waits for the GPU.
+        losses = dict(zip(names, torch.stack([outputs[name].detach().float() for name in names]).tolist()))
         bad = {name: value for name, value in losses.items() if not isfinite(value)}
         if not bad:
             return

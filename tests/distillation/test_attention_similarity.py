@@ -10,6 +10,7 @@ from scipy.spatial.distance import cosine
 from scipy.special import expit
 
 from askd_mmdet.distillation import AttentionSimilarityLoss, attention_similarity
+from askd_mmdet.distillation.losses.attention_similarity import summed_attention_similarity
 
 
 def test_equation_7_by_hand():
@@ -118,3 +119,32 @@ def test_maps_of_different_shape_are_refused():
 def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         AttentionSimilarityLoss(**settings)
+
+
+def test_stacked_layers_have_the_sum_and_the_gradients_of_one_by_one():
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(4, 1, 6, 6), (4, 8, 1, 1), (4, 1, 6, 6), (4, 1, 3, 3), (4, 8, 1, 1), (4, 1, 6, 6)]
+    teacher = [torch.randn(shape, generator=generator) for shape in shapes]
+    student = [torch.randn(shape, generator=generator) for shape in shapes]
+    stacked, single = ([x.clone().requires_grad_() for x in student] for _ in range(2))
+    total = summed_attention_similarity(zip(stacked, teacher), torch.sigmoid)
+    expected = sum(attention_similarity(s.sigmoid(), t.sigmoid()) for s, t in zip(single, teacher))
+    total.backward()
+    expected.backward()
+    torch.testing.assert_close(total, expected)
+    for a, b in zip(stacked, single):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-9)
+
+
+def test_stacked_layers_of_a_shape_take_a_quarter_of_the_operators():
+    def operators(compare, layers):
+        maps = [torch.ones(2, 1, 5, 5, requires_grad=True) for _ in range(layers)]
+        with torch.profiler.profile() as profiler:
+            compare([(x, x.detach()) for x in maps]).backward()
+        return sum(event.name.startswith('aten::') for event in profiler.events())
+
+    def one_by_one(pairs):
+        return sum(attention_similarity(*pair) for pair in pairs)
+
+    stacked, single = (operators(f, 9) - operators(f, 1) for f in (summed_attention_similarity, one_by_one))
+    assert 4 * stacked < single

@@ -1,5 +1,8 @@
 """A-SKD: the cosine distance between attention maps (sec. 3.3)."""
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -28,6 +31,39 @@ def attention_similarity(student_map: Tensor, teacher_map: Tensor) -> Tensor:
     """
     student_map, teacher_map = comparable(student_map, teacher_map)
     return (1 - F.cosine_similarity(student_map.flatten(1), teacher_map.flatten(1))).mean()
+
+
+def summed_attention_similarity(
+    pairs: Iterable[tuple[Tensor, Tensor]], activation: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """:func:`attention_similarity`, summed over layers, whose maps of one shape are stacked and compared together.
+
+    So it takes as many operators as there are shapes, not as there are layers, which a GPU would wait for.
+
+    Args:
+        pairs: Of every layer the student's maps (N, ...) and the teacher's, of one shape.
+        activation: Of the float32 maps, element by element; by default none.
+
+    Raises:
+        ValueError: When the shapes of a pair differ.
+
+    Example:
+        >>> import torch
+        >>> right, up = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])
+        >>> summed_attention_similarity([(right, up), (right, up), (up, up)]).item()
+        2.0
+    """
+    layers = defaultdict(list)
+    for pair in pairs:
+        student, teacher = comparable(*pair)
+        layers[student.shape, student.dtype, teacher.dtype].append((student, teacher))
+    cosines = []
+    for alike in layers.values():
+        student, teacher = (torch.stack(maps).flatten(2) for maps in zip(*alike))
+        if activation:
+            student, teacher = activation(student), activation(teacher)
+        cosines.append(F.cosine_similarity(student, teacher, dim=2).mean(1))
+    return (1 - torch.cat(cosines)).sum()
 
 
 @MODELS.register_module()
@@ -60,14 +96,8 @@ class AttentionSimilarityLoss(DistillationLoss):
         super().__init__({kind: tap for kind, tap in taps.items() if tap is not None}, weight)
         if maps not in ('raw', 'sigmoid'):
             raise ValueError(f"AttentionSimilarityLoss: maps must be 'raw' or 'sigmoid', got {maps!r}")
-        self.activation = torch.sigmoid if maps == 'sigmoid' else lambda x: x
+        self.activation = torch.sigmoid if maps == 'sigmoid' else None
 
     def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
-        return (
-            sum(
-                attention_similarity(self.activation(s.float()), self.activation(t.float()))
-                for kind in self.taps
-                for s, t in zip(student[kind], teacher[kind], strict=True)
-            )
-            / 2
-        )
+        pairs = (pair for kind in self.taps for pair in zip(student[kind], teacher[kind], strict=True))
+        return summed_attention_similarity(pairs, self.activation) / 2

@@ -19,7 +19,9 @@ def comparable(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
             f'tapped outputs differ in shape: student {tuple(student.shape)}, teacher {tuple(teacher.shape)}; both '
             'networks must be of one size and see images of one size'
         )
-    return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in (student, teacher))
+    # What has the type already is left alone: an operator that does nothing is one that a GPU waits for.
+    exact = (torch.float32, torch.float64)
+    return tuple(x if x.dtype in exact else x.float() for x in (student, teacher))
 
 
 class DistillationLoss(nn.Module, metaclass=ABCMeta):
