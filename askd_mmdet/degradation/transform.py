@@ -107,18 +107,21 @@ class LowResolution(BaseTransform):
             )
         # a fixed ratio draws nothing, so the later transforms draw as they would without us
         ratio = random.choice(self.ratios) if len(self.ratios) > 1 else self.ratios[0]
-        if self.keep_hr:
-            states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-            hr = self.pipeline(copy.deepcopy(results))
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.set_rng_state(states[2])
 
         def degraded(image):
             return low_resolution(image, ratio, self.size, sigma=self.sigma, recipe=self.recipe)
 
-        mirrored = degraded(results['img'][:, ::-1]) if self.keep_mirrored else None
-        results['img'] = degraded(results['img'])
+        image = results.pop('img')
+        mirrored = degraded(image[:, ::-1]) if self.keep_mirrored else None
+        results['img'] = degraded(image)
+        if self.keep_hr:
+            # The picture itself is nobody else's from here on, and need not be copied.
+            annotations = {key: value for key, value in results.items() if key != 'img'}
+            states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+            hr = self.pipeline(copy.deepcopy(annotations) | dict(img=image))
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
         lr = self.pipeline(copy.deepcopy(results) if self.keep_mirrored else results)
         if self.keep_mirrored and lr is not None:
             lr['data_samples'].set_field(self.pipeline(results | dict(img=mirrored))['inputs'], 'mirrored')

@@ -236,7 +236,7 @@ class LoadPicture(BaseTransform):
         content = results.pop('img_bytes', None)
         try:
             if 'img' in results:
-                image = np.ascontiguousarray(results['img'])
+                image = np.array(results['img'], order='C')  # a copy: later transforms may write into it
             else:
                 image = read_picture(results['img_path']) if content is None else decode_picture(content)
         except (OSError, ValueError):

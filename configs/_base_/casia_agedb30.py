@@ -18,6 +18,9 @@ train_dataloader = dict(
     num_workers=8,
     persistent_workers=False,  # EpochSeedHook seeds them anew at every epoch
     worker_init_fn=dict(type='seed_worker'),
+    # All pictures have one size: a batch crosses from its worker as one tensor.
+    collate_fn=dict(type='default_collate'),
+    pin_memory=True,
     drop_last=True,  # a last batch of one picture has no batch statistics
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='FaceRecordDataset', data_root=data_root, ann_file='train.rec', pipeline=train_pipeline),

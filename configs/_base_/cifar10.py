@@ -20,6 +20,9 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=False,  # EpochSeedHook seeds them anew at every epoch
     worker_init_fn=dict(type='seed_worker'),
+    # All pictures have one size: a batch crosses from its worker as one tensor.
+    collate_fn=dict(type='default_collate'),
+    pin_memory=True,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='Cifar10Dataset', data_root=data_root, split='train', pipeline=train_pipeline),

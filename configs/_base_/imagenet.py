@@ -22,6 +22,9 @@ train_dataloader = dict(
     num_workers=8,
     persistent_workers=False,  # EpochSeedHook seeds them anew at every epoch
     worker_init_fn=dict(type='seed_worker'),
+    # All pictures have one size: a batch crosses from its worker as one tensor.
+    collate_fn=dict(type='default_collate'),
+    pin_memory=True,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='ClassFolderDataset', data_root=data_root, data_prefix='train', pipeline=train_pipeline),

@@ -294,3 +294,21 @@ def test_wrong_sizes_and_recipes_fail_when_built():
         ResizeToHR(1.5)
     with pytest.raises(ValueError, match="recipe='nearest', expected"):
         ResizeToHR(112, recipe='nearest')
+
+
+@pytest.mark.parametrize('ratio', [1, 2])
+def test_a_transform_that_writes_into_a_picture_changes_neither_its_twin_nor_the_loaded_one(ratio):
+    class Blacken:
+        def __call__(self, results):
+            results['img'][:] = 0 if results['img'] is picture else results['img'] // 2
+            return results
+
+    class PackImage:
+        def __call__(self, results):
+            return dict(inputs=torch.from_numpy(results['img']))
+
+    picture = PICTURES[0].copy()
+    expected = low_resolution(picture, ratio) // 2
+    sample = LowResolution([Blacken(), PackImage()], ratio=ratio, keep_hr=True)(dict(img=picture))
+    assert not sample['hr_inputs'].any()
+    np.testing.assert_array_equal(sample['inputs'], expected)
