@@ -204,3 +204,31 @@ def test_the_toy_runs_the_same_classes_as_the_real_experiments(suffix):
     cfg, real = Config.fromfile(ROOT / f'configs/toy/arcface_ir18-cbam_toy{suffix}.py'), load(suffix)
     for part in ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator', 'custom_hooks', 'optim_wrapper'):
         assert list(types(cfg[part])) == list(types(real[part])), part
+
+
+@pytest.mark.parametrize('method', [None, *(name for name in METHODS if name != 'at-cosine')])
+def test_a_small_experiment_on_real_faces_differs_from_its_hr_in_resolution_and_distillation_only(method):
+    stem = 'arcface_ir18-cbam_faces'
+    hr, cfg = (
+        Config.fromfile(ROOT / f'configs/small/{stem}{setting}.py')
+        for setting in ('', f'-6x_{method}' if method else '-6x')
+    )
+    for split in ('train', 'val', 'test'):
+        step = cfg[f'{split}_dataloader'].dataset.pipeline[-1]
+        assert step.ratio == 6
+        step.ratio = 1
+    if method:
+        step = cfg.train_dataloader.dataset.pipeline[-1]
+        assert step.keep_hr
+        step.keep_hr = False
+        hook = cfg.custom_hooks.pop()
+        assert hook.teacher == f'askd_mmdet::small/{stem}.py'
+        assert hook.checkpoint == f'work_dirs/{stem}/epoch_{hr.train_cfg.max_epochs}.pth'
+        assert hook.losses == METHODS[method]
+    assert cfg.to_dict() == hr.to_dict()
+
+
+def test_the_small_experiments_run_the_same_classes_as_the_real_ones():
+    cfg = Config.fromfile(ROOT / 'configs/small/arcface_ir18-cbam_faces-6x_askd.py')
+    assert list(types(cfg.model)) == list(types(load('-4x_askd').model))
+    assert build(cfg).backbone(torch.zeros(2, 3, 48, 48))[0].shape == (2, 256)
