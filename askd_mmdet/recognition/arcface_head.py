@@ -29,7 +29,7 @@ class BoundedCosine(NormProduct):
 
 @MODELS.register_module()
 class ArcFaceHead(ArcFaceClsHead):
-    """mmpretrain's ArcFaceClsHead with the cosine clamped, computed in float32, and labels checked.
+    """mmpretrain's ArcFaceClsHead with the cosine clamped, computed in float32, and labels checked on the CPU.
 
     The submodule `norm_product` puts out the cosine of every class without the margin; times `scale` it is the logit
     that logit distillation compares.
@@ -43,7 +43,7 @@ class ArcFaceHead(ArcFaceClsHead):
 
     Raises:
         ValueError: When a setting is of another type or out of range; for a label that is no class (when a loss is
-            computed).
+            computed on the CPU).
     """
 
     def __init__(self, num_classes: int, in_channels: int, scale: float = 32.0, margins: float = 0.5, **kwargs):
@@ -57,7 +57,8 @@ class ArcFaceHead(ArcFaceClsHead):
 
     def loss(self, feats: tuple[Tensor], data_samples: list, **kwargs) -> dict[str, Tensor]:
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        bad = labels[(labels < 0) | (labels >= self.num_classes)]
+        # On a GPU a look at the labels would wait for them in every step; IdentitiesHook has looked at the data.
+        bad = labels[(labels < 0) | (labels >= self.num_classes)] if labels.is_cpu else ()
         if len(bad):
             raise ValueError(
                 f'ArcFaceHead: found the label {bad[0].item()}, expected 0 to {self.num_classes - 1}: set '

@@ -1,5 +1,8 @@
 _base_ = './runtime.py'
 default_scope = 'mmpretrain'
 custom_imports = dict(imports=['askd_mmdet.recognition'], allow_failed_imports=False)
-default_hooks = dict(checkpoint=dict(save_best='verification/accuracy'))
+default_hooks = dict(
+    checkpoint=dict(save_best='verification/accuracy'),
+    identities=dict(type='IdentitiesHook'),
+)
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
