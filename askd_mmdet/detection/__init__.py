@@ -9,6 +9,7 @@ from askd_mmdet.detection.cbam_resnet import CBAMResNet
 from askd_mmdet.detection.detector import Detections, FaceDetector
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
+from askd_mmdet.detection.max_iou_assigner import VectorizedMaxIoUAssigner
 from askd_mmdet.detection.photometric_distortion import ClippedPhotoMetricDistortion
 from askd_mmdet.detection.square_crop import SquareCrop
 from askd_mmdet.detection.wider_face_dataset import WiderFaceTxtDataset
@@ -23,6 +24,7 @@ __all__ = [
     'InceptionContext',
     'IoUAwareRetinaHead',
     'SquareCrop',
+    'VectorizedMaxIoUAssigner',
     'WiderFaceMetric',
     'WiderFaceTxtDataset',
     'ZeroInitResNet',

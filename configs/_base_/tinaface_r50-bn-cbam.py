@@ -55,7 +55,7 @@ model = dict(
     ),
     train_cfg=dict(
         assigner=dict(
-            type='MaxIoUAssigner',
+            type='VectorizedMaxIoUAssigner',
             pos_iou_thr=0.35,
             neg_iou_thr=0.35,
             min_pos_iou=0.35,
