@@ -10,7 +10,8 @@ from mmpretrain.registry import HOOKS
 class IdentitiesHook(Hook):
     """Compares the identities of the training data with the classes of the head, once.
 
-    On a GPU the head does not look at the labels of a batch, since it would have to wait for them.
+    On a GPU the head does not look at the labels of a batch, since it would have to wait for them. MMPretrain's
+    ClassNumCheckHook refuses spare classes too, and looks for identities in the pairs of a validation.
 
     Raises:
         ValueError: Before the first step, when there are more identities than classes.

@@ -297,7 +297,7 @@ def test_wrong_sizes_and_recipes_fail_when_built():
 
 
 @pytest.mark.parametrize('ratio', [1, 2])
-def test_a_transform_that_writes_into_a_picture_changes_neither_its_twin_nor_the_loaded_one(ratio):
+def test_a_transform_that_writes_into_a_picture_does_not_change_its_twin(ratio):
     class Blacken:
         def __call__(self, results):
             results['img'][:] = 0 if results['img'] is picture else results['img'] // 2

@@ -240,3 +240,9 @@ def test_a_malformed_line_of_a_list_is_named(tmp_path, line):
     path.write_bytes(b'\n')
     with pytest.raises(FileNotFoundError, match=r"val.txt: found no picture, expected lines of 'path label'"):
         labelled_pictures(tmp_path, path)
+
+
+def test_a_transform_that_writes_into_a_picture_does_not_change_the_data_sets_array():
+    array = np.full((4, 5, 3), 7, np.uint8)
+    LoadPicture().transform(dict(img=array))['img'][:] = 0
+    assert (array == 7).all()
