@@ -41,9 +41,9 @@ class DistillationHook(Hook):
         checkpoint: The teacher's weights; every key and shape must fit.
         losses: A :class:`DistillationLoss` config for each name under which it is logged. A name contains 'loss',
             since MMEngine back-propagates no other, and more, since `loss` is the total.
-        dtype: What the teacher's convolutions compute in: 'float32', 'bfloat16' or 'float16' (by autocast, also where
-            the student has none). Two bytes are faster where the processor has instructions for them, and less exact.
-            The losses are computed in float32 in any case.
+        dtype: What the teacher's convolutions compute in, by autocast: 'float32', 'bfloat16', 'float16', or by default
+            what the student's do (the setting `amp`). Two bytes are faster where the processor has instructions for
+            them, and less exact. The losses are computed in float32 in any case.
 
     Raises:
         FileNotFoundError: Before training, when there is no such teacher config, or its weights are missing.
@@ -62,15 +62,15 @@ class DistillationHook(Hook):
 
     takes_hr_images = True  # LowResolutionHook asks
 
-    def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict], dtype: str = 'float32'):
+    def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict], dtype: str | None = None):
         check_type('DistillationHook', 'losses', losses, dict)
         if bad := [name for name in losses if 'loss' not in str(name)]:
             raise ValueError(f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}")
         if 'loss' in losses:
             raise ValueError("a distillation loss cannot be called 'loss', as the total is; call it 'loss_attention'")
-        if dtype not in ('float32', 'bfloat16', 'float16'):
+        if dtype not in (None, 'float32', 'bfloat16', 'float16'):
             raise ValueError(f"DistillationHook: dtype must be 'float32', 'bfloat16' or 'float16', got {dtype!r}")
-        self.dtype = getattr(torch, dtype)
+        self.dtype = dtype and getattr(torch, dtype)
         check_type('DistillationHook', 'checkpoint', checkpoint, str, Path)
         check_type('DistillationHook', 'teacher', teacher, str, Path, dict)
         if isinstance(teacher, dict):

@@ -22,14 +22,14 @@ class Teacher:
     Args:
         model: The network with its weights, on its device.
         patterns: See :class:`Taps`.
-        dtype: Of its convolutions, by autocast; float32 changes nothing.
+        dtype: Of its convolutions, by autocast; by default as around it.
 
     Attributes:
         model: The network that runs.
         matched: How many modules each pattern matches.
     """
 
-    def __init__(self, model: nn.Module, patterns: dict[str, str], dtype: torch.dtype = torch.float32):
+    def __init__(self, model: nn.Module, patterns: dict[str, str], dtype: torch.dtype | None = None):
         self.dtype = dtype
         folded = _fold(model.eval().requires_grad_(False))
         built = model, Taps(model, patterns, 'teacher')
@@ -56,9 +56,9 @@ class Teacher:
                 self.model, self.taps = self._built
                 print_log('The teacher runs unfolded: folding its batch norms would change what it teaches.', 'current')
             self._built = None
-        if self.dtype == torch.float32:
+        if self.dtype is None:
             return _run(self.model, self.taps, hr_inputs, counts)
-        with torch.autocast(next(self.model.parameters()).device.type, self.dtype):
+        with torch.autocast(next(self.model.parameters()).device.type, self.dtype, self.dtype != torch.float32):
             return _run(self.model, self.taps, hr_inputs, counts)
 
 
