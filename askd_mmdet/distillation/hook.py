@@ -12,7 +12,8 @@ from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from askd_mmdet.degradation.pipelines import degradations, refuse_switches
+from askd_mmdet.degradation.pipelines import degradations, pipeline_of, refuse_switches
+from askd_mmdet.distillation.store import StoredTeacher, made_of
 from askd_mmdet.distillation.taps import Taps
 from askd_mmdet.distillation.teacher import Teacher
 from askd_mmdet.training.checkpoint import load_weights
@@ -41,6 +42,10 @@ class DistillationHook(Hook):
         checkpoint: The teacher's weights; every key and shape must fit.
         losses: A :class:`DistillationLoss` config for each name under which it is logged. A name contains 'loss',
             since MMEngine back-propagates no other, and more, since `loss` is the total.
+        store: Whether to compute what the teacher puts out once for every picture and its mirror image, keep it on disk
+            in float16 and read it from there, for trainings whose only random step is a flip; see
+            :class:`StoredTeacher`. True keeps it beside the checkpoint, in a folder with `.maps` behind its name; a
+            path names another folder. Students of one teacher, at any ratio, share it.
         dtype: What the teacher's convolutions compute in, by autocast: 'float32', 'bfloat16', 'float16', or by default
             what the student's do (the setting `amp`). Two bytes are faster where the processor has instructions for
             them, and less exact. The losses are computed in float32 in any case.
@@ -50,7 +55,8 @@ class DistillationHook(Hook):
         ValueError: For a setting of another type, a teacher without `model`, weights that do not fit it, an unknown
             dtype, a name without 'loss' or taken by the student, taps that match nothing, not equally often, where the
             teacher does not get, or with outputs that the loss cannot compare, a student with batch augmentations, a
-            hook that changes the training pipeline in later epochs, or a batch without HR images.
+            hook that changes the training pipeline in later epochs, a batch without HR images, or a store that does not
+            fit.
 
     Example:
         >>> hook = DistillationHook(
@@ -60,9 +66,14 @@ class DistillationHook(Hook):
         ... )
     """
 
-    takes_hr_images = True  # LowResolutionHook asks
-
-    def __init__(self, teacher: str | dict, checkpoint: str, losses: dict[str, dict], dtype: str | None = None):
+    def __init__(
+        self,
+        teacher: str | dict,
+        checkpoint: str,
+        losses: dict[str, dict],
+        dtype: str | None = None,
+        store: bool | str = False,
+    ):
         check_type('DistillationHook', 'losses', losses, dict)
         if bad := [name for name in losses if 'loss' not in str(name)]:
             raise ValueError(f"names of distillation losses must contain 'loss' to be back-propagated, got {bad}")
@@ -79,6 +90,9 @@ class DistillationHook(Hook):
         self.checkpoint = checkpoint
         for name, loss in losses.items():
             check_type('DistillationHook', f'losses.{name}', loss, dict)
+        check_type('DistillationHook', 'store', store, bool, str, Path)
+        self.store = Path(f'{checkpoint}.maps') if store is True else store and Path(store)
+        self.takes_hr_images = not self.store  # LowResolutionHook asks
         self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
 
     def before_train(self, runner: Runner) -> None:
@@ -89,7 +103,13 @@ class DistillationHook(Hook):
         self.student_taps = Taps(student, patterns, 'student')
         self.counts = None
         with preserved_random_state():
-            self.teacher = Teacher(self._build_teacher(runner.cfg.filename), patterns, self.dtype)
+            named = not isinstance(self.teacher_cfg, dict)
+            cfg = load_config(self.teacher_cfg, runner.cfg.filename) if named else Config(self.teacher_cfg)
+            teacher = self._build_teacher(cfg)
+            if self.store:
+                self.teacher = self._open_store(runner, teacher, cfg, patterns)
+            else:
+                self.teacher = Teacher(teacher.to(get_device()), patterns, self.dtype)
         if self.student_taps.matched != self.teacher.matched:
             raise ValueError(
                 f'the taps match {self.student_taps.matched} modules of the student but {self.teacher.matched} of '
@@ -98,8 +118,7 @@ class DistillationHook(Hook):
         student.register_forward_pre_hook(self._before_forward, with_kwargs=True)
         student.register_forward_hook(self._after_forward, with_kwargs=True)
 
-    @staticmethod
-    def _check_data(runner: Runner, student: nn.Module) -> None:
+    def _check_data(self, runner: Runner, student: nn.Module) -> None:
         """Refuse what would break the pairs, now or later, and warn where the student is judged on HR images."""
         later = [hook.schedule.values() for hook in runner.hooks if type(hook).__name__ == 'SwitchRecipeHook']
         augments = [recipe.get('batch_augments') for recipe in chain(*later)]
@@ -109,7 +128,7 @@ class DistillationHook(Hook):
                 'brings them), which would change the LR images only and break the HR-LR pairs; remove them, or '
                 'augment in the pipeline'
             )
-        refuse_switches(runner, keep_hr=True)
+        refuse_switches(runner, keep_hr=not self.store)
         if runner.val_loop and not any(step.degrades for step in degradations(runner.val_dataloader.dataset)):
             runner.logger.warning(
                 'The student is trained on LR pictures and validated on pictures as they are: its validation pipeline '
@@ -117,22 +136,37 @@ class DistillationHook(Hook):
                 'custom_hooks, which degrades training, validation and test, or LowResolution to the pipeline.'
             )
 
-    def _build_teacher(self, student_config: str | None) -> nn.Module:
-        named = not isinstance(self.teacher_cfg, dict)
-        teacher = build_model(load_config(self.teacher_cfg, student_config) if named else Config(self.teacher_cfg))
+    def _open_store(self, runner: Runner, teacher: nn.Module, cfg: Config, patterns: dict[str, str]) -> StoredTeacher:
+        loader, dataset = runner.cfg.train_dataloader, runner.train_dataloader.dataset
+        stored = StoredTeacher(
+            self.store,
+            dataset,
+            made_of(cfg, self.checkpoint, patterns, self.dtype, pipeline_of(loader.dataset)),
+            lambda: Teacher(teacher.to(get_device()), patterns, self.dtype),
+            loader.num_workers,
+        )
+        for step in degradations(dataset):
+            step.keep_hr = False  # nobody looks at them any longer
+        return stored
+
+    def _build_teacher(self, cfg: Config) -> nn.Module:
+        teacher = build_model(cfg)
         try:
             load_weights(teacher, self.checkpoint)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'the teacher has no weights at {self.checkpoint}: train it first, by '
-                f'"askd train {self.teacher_cfg if named else "<its config>"}", or name others by --teacher'
+                f'"askd train {(cfg.filename and self.teacher_cfg) or "<its config>"}", or name others by --teacher'
             ) from error
         except ValueError as error:
             raise ValueError(f"the teacher's weights do not serve: {error}") from error
-        return teacher.to(get_device())
+        return teacher
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Take the HR images out of the batch; the student does not see them."""
+        if self.store:
+            data_batch.pop('hr_inputs', None)
+            return
         if 'hr_inputs' not in data_batch:
             raise ValueError(
                 f"the training batch has no HR images: its keys are {sorted(data_batch)}, expected also 'hr_inputs'; "
@@ -144,7 +178,7 @@ class DistillationHook(Hook):
     def _before_forward(self, student: nn.Module, args: tuple, kwargs: dict) -> None:
         if kwargs.get('mode') == 'loss':
             # The teacher looks first, where the activations that the student keeps do not yet fill the memory.
-            self.wanted = self.teacher.see(self.hr_inputs, self.counts) if self.counts else None
+            self.wanted = self._see(kwargs, self.counts) if self.counts else None
             self.student_taps.start()
 
     def _after_forward(self, student: nn.Module, args: tuple, kwargs: dict, losses: dict) -> dict | None:
@@ -153,7 +187,7 @@ class DistillationHook(Hook):
         counts = self.student_taps.counts()
         seen = self.student_taps.stop()
         if counts != self.counts:  # the first step: only now it is known how far the teacher has to run
-            self.wanted = self.teacher.see(self.hr_inputs, counts)
+            self.wanted = self._see(kwargs, counts)
             self.counts = counts
         with torch.autocast(get_device(), enabled=False):
             distilled = {name: self._compare(name, seen, kwargs.get('data_samples')) for name in self.losses}
@@ -162,6 +196,9 @@ class DistillationHook(Hook):
         if taken := distilled.keys() & losses.keys():
             raise ValueError(f'the student already has losses named {sorted(taken)}; rename the distillation losses')
         return {**losses, **distilled}
+
+    def _see(self, kwargs: dict, counts: dict[str, int]) -> dict[str, list[Tensor]]:
+        return self.teacher.see(kwargs.get('data_samples') if self.store else self.hr_inputs, counts)
 
     def _compare(self, name: str, seen: dict[str, list[Tensor]], data_samples: list | None) -> Tensor:
         loss = self.losses[name]

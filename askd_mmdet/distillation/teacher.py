@@ -1,6 +1,7 @@
 """The frozen teacher: folded for inference, and run no further than its last tap."""
 
 import copy
+from contextlib import suppress
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -36,6 +37,16 @@ class Teacher:
         self.matched = built[1].matched
         self._built = built if folded else None
         self.model, self.taps = (folded, Taps(folded, patterns, 'teacher')) if folded else built
+
+    @torch.no_grad()
+    def counts(self, hr_inputs: list[Tensor]) -> dict[str, int]:
+        """How many outputs of each kind the taps have in a whole run, up to a head that needs more than pictures."""
+        self.taps.start()
+        with suppress(AssertionError, AttributeError, TypeError):
+            self.model(self.model.data_preprocessor(dict(inputs=hr_inputs), False)['inputs'], mode='tensor')
+        counts = self.taps.counts()
+        self.taps.stop()
+        return counts
 
     def see(self, hr_inputs: list[Tensor] | Tensor, counts: dict[str, int]) -> dict[str, list[Tensor]]:
         """What the taps put out for a batch of HR images, by kind, without gradients.

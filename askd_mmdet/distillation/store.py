@@ -1,0 +1,297 @@
+"""What a frozen teacher puts out for every picture of a training, on disk: computed once, for all its students."""
+
+import copy
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.device import get_device
+from mmengine.dist import get_dist_info
+from mmengine.logging import print_log
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from askd_mmdet.degradation.transform import LowResolution, walk
+from askd_mmdet.distillation.teacher import Teacher
+from askd_mmdet.progress import track
+from askd_mmdet.training.files import part_of, replace_text
+from askd_mmdet.training.seed import preserved_random_state
+
+# Pictures of a file: of IR-50 at 112x112 84 MB, with both flips.
+_PICTURES = 1024
+# Of which two passes through the pipeline are compared.
+_COMPARED = 32
+_LARGEST = torch.finfo(torch.float16).max
+
+
+class StoredTeacher:
+    """The outputs of a teacher's taps for all pictures of a data set and their mirror images, in float16.
+
+    For trainings whose only random step is one `RandomFlip`, such as those of face recognition. `made_of.json` in the
+    folder names what the outputs were computed from; files of 1,024 pictures beside it hold them and are mapped into
+    memory. Any number of processes, of one training or of several, compute at once what is missing, and a computation
+    that was interrupted goes on.
+
+    Args:
+        folder: Of the store; made where it is missing.
+        dataset: Of the training, built; :class:`RepeatDataset` and the like around it do not matter.
+        made_of: What the outputs depend on beside the pictures: a text by its name, for messages.
+        build_teacher: Called only where outputs are missing.
+        workers: Processes that load pictures.
+
+    Raises:
+        ValueError: When the store was computed from something else or is damaged, the pipeline draws more than one
+            flip or makes no HR images, an output does not fit float16, or the disk has no room.
+
+    Attributes:
+        matched: How many modules each pattern matches in the teacher.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        dataset: Dataset,
+        made_of: dict[str, str],
+        build_teacher: Callable[[], Teacher],
+        workers: int = 0,
+    ):
+        self.folder = folder
+        self.workers = workers
+        self.dataset = _innermost(dataset)
+        pictures = len(self.dataset)
+        self.files = [folder / f'{start:09}.npy' for start in range(0, pictures, _PICTURES)]
+        made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in made_of.items()}
+        made_of |= dict(pictures=_pictures_hash(self.dataset))
+        with preserved_random_state():
+            self._complete(made_of, build_teacher)
+        self.chunks = [self._open(file, min(_PICTURES, pictures - int(file.stem))) for file in self.files]
+
+    def _complete(self, made_of, build_teacher):
+        note = self.folder / 'made_of.json'
+        known = self._read_note(note, made_of) if note.is_file() else None
+        if known and all(file.is_file() for file in self.files):
+            return
+        teacher = build_teacher()
+        flips = [_Flipped(self.dataset, flip) for flip in (False, True)]
+        if not known:
+            _compare_passes(flips)
+            first = next(sample for i in range(len(flips[0])) if (sample := flips[0][i]) is not None)
+            counts = teacher.counts([first])
+            outputs = teacher.see([first], counts)
+            shapes = {kind: [tuple(output.shape[1:]) for output in found] for kind, found in outputs.items()}
+            known = dict(made_of=made_of, matched=teacher.matched, shapes=shapes)
+            self._learn(known)
+            self._check_room()
+            replace_text(note, json.dumps(known, indent=1))
+        rank, world = get_dist_info()
+        start = len(self.files) * rank // world
+        # Each process begins elsewhere and goes round: none waits for another, and what one has done, no other does.
+        for file in track([*self.files[start:], *self.files[:start]], "computing the teacher's outputs"):
+            if not file.is_file():
+                self._compute(file, flips, teacher)
+
+    def _read_note(self, note, made_of):
+        try:
+            known = json.loads(note.read_text())
+            self._learn(known)
+            differing = [name for name in made_of if known['made_of'].get(name) != made_of[name]]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"found no description of a teacher's outputs in {note} ({type(error).__name__}: {error}); delete the "
+                'folder, and they are computed anew'
+            ) from error
+        if differing:
+            raise ValueError(
+                f"the teacher's outputs in {self.folder} were computed from other {' and '.join(differing)} than this "
+                'training has; name another folder by DistillationHook(store=...), or delete this one, and they are '
+                'computed anew'
+            )
+        return known
+
+    def _learn(self, known):
+        self.matched = known['matched']
+        self.shapes = {kind: [tuple(shape) for shape in shapes] for kind, shapes in known['shapes'].items()}
+        self.counts = {kind: len(shapes) for kind, shapes in self.shapes.items()}
+        self.sizes = [math.prod(shape) for shapes in self.shapes.values() for shape in shapes]
+
+    def _check_room(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        needed, free = 2 * 2 * sum(self.sizes) * len(self.dataset), shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise ValueError(
+                f"the teacher's outputs for {len(self.dataset):,} pictures and their mirror images take "
+                f'{needed / 1e9:.1f} GB, and {self.folder} has {free / 1e9:.1f} GB of room; name another folder by '
+                'DistillationHook(store=...), or train without a store'
+            )
+        print_log(f"The teacher's outputs are kept in {self.folder} ({needed / 1e9:.1f} GB).", 'current')
+
+    def _compute(self, file, flips, teacher):
+        start = int(file.stem)
+        indices = range(start, min(start + _PICTURES, len(self.dataset)))
+        # A picture that cannot be read has no outputs: training, which replaces it, asks for none.
+        rows = np.full((len(indices), 2, sum(self.sizes)), np.nan, np.float16)
+        for flip, pictures in enumerate(flips):
+            part = torch.utils.data.Subset(pictures, indices)
+            loader = DataLoader(part, 64, num_workers=self.workers, collate_fn=list)
+            done = 0
+            for batch in loader:
+                there = [i for i, picture in enumerate(batch) if picture is not None]
+                if there:
+                    outputs = teacher.see([batch[i] for i in there], self.counts)
+                    rows[done + np.array(there), flip] = self._flat(outputs, len(there))
+                done += len(batch)
+        with part_of(file) as part, part.open('wb') as stream:
+            np.save(stream, rows)
+
+    def _flat(self, outputs, pictures):
+        found = [output.float().reshape(pictures, -1) for kind in self.shapes for output in outputs[kind]]
+        flat = torch.cat(found, 1)
+        if not (flat.abs() <= _LARGEST).all():
+            raise ValueError(
+                f'the teacher puts out numbers beyond {_LARGEST:.0f}, or NaN, which a store in float16 cannot hold; '
+                'train without DistillationHook(store=...)'
+            )
+        return flat.half().cpu().numpy()
+
+    def _open(self, file, pictures):
+        expected = (pictures, 2, sum(self.sizes))
+        try:
+            rows = np.load(file, mmap_mode='r')
+            if rows.shape != expected or rows.dtype != np.float16:
+                raise ValueError(f'it holds {rows.dtype} of shape {rows.shape}, expected float16 of {expected}')
+        except (EOFError, ValueError) as error:
+            raise ValueError(
+                f"cannot read a teacher's outputs from {file}: {error}; delete it and start anew"
+            ) from error
+        return rows
+
+    def see(self, data_samples: Sequence, counts: dict[str, int]) -> dict[str, list[Tensor]]:
+        """What the teacher's taps put out for a batch, by kind, in float32.
+
+        Args:
+            data_samples: Of the batch, with `sample_idx` and `flip` in their metainfo.
+            counts: How many outputs of each kind the student has.
+
+        Raises:
+            ValueError: When the student has other numbers of outputs, or the samples do not say which they are.
+        """
+        if counts != self.counts:
+            raise ValueError(
+                f'the taps do not fire equally often: {self.counts} outputs of the teacher stand against {counts} of '
+                'the student; the patterns must pick the same layers in both networks'
+            )
+        try:
+            places = [(sample.metainfo['sample_idx'], int(sample.metainfo['flip'])) for sample in data_samples]
+        except KeyError as error:
+            raise ValueError(
+                f"the batch does not say which pictures it holds: its samples have no {error}; add 'sample_idx' and "
+                "'flip' to the meta_keys of the transform that packs them, or train without DistillationHook(store=...)"
+            ) from error
+        rows = np.stack([self.chunks[i // _PICTURES][i % _PICTURES, flip] for i, flip in places])
+        parts = iter(torch.from_numpy(rows).to(get_device()).float().split(self.sizes, 1))
+        return {
+            kind: [next(parts).reshape(len(places), *shape) for shape in shapes] for kind, shapes in self.shapes.items()
+        }
+
+
+def made_of(
+    teacher: Config, checkpoint: str | Path, patterns: dict[str, str], dtype: torch.dtype, pipeline: list
+) -> dict:
+    """What a teacher's outputs depend on beside the pictures: a text by its name, as :class:`StoredTeacher` takes it.
+
+    The degradation is no part of it, so students of all ratios share a store.
+
+    Args:
+        teacher: Its config, with `model`.
+        checkpoint: The file with its weights.
+        patterns: See :class:`Taps`.
+        dtype: Of its convolutions.
+        pipeline: The transforms of the training, as configs.
+    """
+    network = [teacher.model, teacher.get('data_preprocessor'), dtype]
+    return {
+        'network': json.dumps(network, sort_keys=True, default=str),
+        'weights': hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest(),
+        'taps': json.dumps(patterns),
+        'pipeline': json.dumps(list(_without_degradation(pipeline)), sort_keys=True, default=str),
+    }
+
+
+def _without_degradation(pipeline):
+    for step in pipeline:
+        yield from _without_degradation(step['transforms']) if step['type'] == 'LowResolution' else [step]
+
+
+class _Flipped(Dataset):
+    """The HR images of a training as they come where its flip happens, or does not; None where one cannot be read."""
+
+    def __init__(self, dataset: BaseDataset, flip: bool):
+        self.dataset = dataset
+        self.pipeline = copy.deepcopy(dataset.pipeline)
+        steps = [step for step in walk(self.pipeline) if type(step).__name__ == 'RandomFlip']
+        if len(steps) > 1 or any(not isinstance(step.direction, str) for step in steps):
+            raise ValueError(
+                "a teacher's outputs can be stored for one RandomFlip in one direction; train without "
+                'DistillationHook(store=...)'
+            )
+        for step in steps:
+            step.prob = float(flip)
+        degrading = [step for step in walk(self.pipeline) if isinstance(step, LowResolution)]
+        if not degrading:
+            raise ValueError(
+                'the training has no HR images whose outputs could be stored: add dict(type="LowResolutionHook", '
+                'ratio=...) to custom_hooks, or LowResolution(...) to the train pipeline'
+            )
+        for step in degrading:
+            step.keep_hr = True
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Tensor | None:
+        sample = self.pipeline(self.dataset.get_data_info(index))
+        return None if sample is None else sample['hr_inputs']
+
+
+def _innermost(dataset):
+    while isinstance(getattr(dataset, 'dataset', None), Dataset):
+        dataset = dataset.dataset
+    if not isinstance(dataset, BaseDataset):
+        raise ValueError(
+            f"a teacher's outputs can be stored for one data set that numbers its pictures, as MMEngine's BaseDataset "
+            f'does, found {type(dataset).__name__}; train without DistillationHook(store=...)'
+        )
+    return dataset
+
+
+def _compare_passes(flips):
+    """Refuse a pipeline that draws more than the flip: the outputs of one pass would not be those of the next."""
+    for pictures in flips:
+        for i in range(min(_COMPARED, len(pictures))):
+            first, second = pictures[i], pictures[i]
+            if first is not None and not torch.equal(first, second):
+                names = [type(step).__name__ for step in pictures.pipeline.transforms]
+                raise ValueError(
+                    f"a teacher's outputs can be stored where a picture is flipped at random and nothing more, but "
+                    f'two passes through {names} made two pictures of it; train without DistillationHook(store=...)'
+                )
+
+
+def _pictures_hash(dataset):
+    """Of what the data set knows of its pictures, and of the sizes of their files in bytes."""
+    digest = hashlib.sha256()
+    for i in range(len(dataset)):
+        info = dataset.get_data_info(i)
+        for name, value in sorted(info.items()):
+            content = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            digest.update(name.encode() + content)
+        path = Path(str(info.get('img_path', '')))
+        digest.update(str(path.stat().st_size if path.is_file() else -1).encode())
+    return digest.hexdigest()
