@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from askd_mmdet.training.seed import preserved_random_state
 _PICTURES = 1024
 # Of which two passes through the pipeline are compared.
 _COMPARED = 32
+# That the teacher sees at once.
+_BATCH = 64
 _LARGEST = torch.finfo(torch.float16).max
 
 
@@ -66,7 +69,7 @@ class StoredTeacher:
         self.workers = workers
         self.dataset = _innermost(dataset)
         pictures = len(self.dataset)
-        self.files = [folder / f'{start:09}.npy' for start in range(0, pictures, _PICTURES)]
+        self.files = [_file(folder, start) for start in range(0, pictures, _PICTURES)]
         made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in made_of.items()}
         made_of |= dict(pictures=_pictures_hash(self.dataset))
         with preserved_random_state():
@@ -79,10 +82,10 @@ class StoredTeacher:
         if known and all(file.is_file() for file in self.files):
             return
         teacher = build_teacher()
-        flips = [_Flipped(self.dataset, flip) for flip in (False, True)]
+        pictures = _Pictures(self.dataset)
         if not known:
-            _compare_passes(flips)
-            first = next(sample for i in range(len(flips[0])) if (sample := flips[0][i]) is not None)
+            pictures.compare_passes()
+            first = next(there for i in range(len(self.dataset)) if (there := pictures[i, 0][2]) is not None)
             counts = teacher.counts([first])
             outputs = teacher.see([first], counts)
             shapes = {kind: [tuple(output.shape[1:]) for output in found] for kind, found in outputs.items()}
@@ -93,9 +96,7 @@ class StoredTeacher:
         rank, world = get_dist_info()
         start = len(self.files) * rank // world
         # Each process begins elsewhere and goes round: none waits for another, and what one has done, no other does.
-        for file in track([*self.files[start:], *self.files[:start]], "computing the teacher's outputs"):
-            if not file.is_file():
-                self._compute(file, flips, teacher)
+        self._compute([*self.files[start:], *self.files[:start]], pictures, teacher)
 
     def _read_note(self, note, made_of):
         try:
@@ -132,23 +133,22 @@ class StoredTeacher:
             )
         print_log(f"The teacher's outputs are kept in {self.folder} ({needed / 1e9:.1f} GB).", 'current')
 
-    def _compute(self, file, flips, teacher):
-        start = int(file.stem)
-        indices = range(start, min(start + _PICTURES, len(self.dataset)))
-        # A picture that cannot be read has no outputs: training, which replaces it, asks for none.
-        rows = np.full((len(indices), 2, sum(self.sizes)), np.nan, np.float16)
-        for flip, pictures in enumerate(flips):
-            part = torch.utils.data.Subset(pictures, indices)
-            loader = DataLoader(part, 64, num_workers=self.workers, collate_fn=list)
-            done = 0
-            for batch in loader:
-                there = [i for i, picture in enumerate(batch) if picture is not None]
-                if there:
-                    outputs = teacher.see([batch[i] for i in there], self.counts)
-                    rows[done + np.array(there), flip] = self._flat(outputs, len(there))
-                done += len(batch)
-        with part_of(file) as part, part.open('wb') as stream:
-            np.save(stream, rows)
+    def _compute(self, files, pictures, teacher):
+        batches = _Batches(files, len(self.dataset))
+        loader = DataLoader(pictures, batch_sampler=batches, num_workers=self.workers, collate_fn=list)
+        for batch in track(loader, "computing the teacher's outputs", total=sum(1 for _ in batches)):
+            start = batch[0][0] // _PICTURES * _PICTURES
+            if batch[0][:2] == (start, 0):
+                indices = range(start, min(start + _PICTURES, len(self.dataset)))
+                # A picture that cannot be read has no outputs: training, which replaces it, asks for none.
+                rows = np.full((len(indices), 2, sum(self.sizes)), np.nan, np.float16)
+            there = [item for item in batch if item[2] is not None]
+            if there:
+                places, flips, found = zip(*there)
+                rows[np.array(places) - start, flips] = self._flat(teacher.see(found, self.counts), len(there))
+            if batch[-1][:2] == (indices[-1], 1):
+                with part_of(_file(self.folder, start)) as part, part.open('wb') as stream:
+                    np.save(stream, rows)
 
     def _flat(self, outputs, pictures):
         found = [output.float().reshape(pictures, -1) for kind in self.shapes for output in outputs[kind]]
@@ -229,13 +229,20 @@ def _without_degradation(pipeline):
         yield from _without_degradation(step['transforms']) if step['type'] == 'LowResolution' else [step]
 
 
-class _Flipped(Dataset):
-    """The HR images of a training as they come where its flip happens, or does not; None where one cannot be read."""
+def _file(folder, start):
+    return folder / f'{start:09}.npy'
 
-    def __init__(self, dataset: BaseDataset, flip: bool):
+
+class _Pictures(Dataset):
+    """The HR images of a training, by number and by whether its flip happens."""
+
+    def __init__(self, dataset: BaseDataset):
         self.dataset = dataset
-        self.pipeline = copy.deepcopy(dataset.pipeline)
-        steps = [step for step in walk(self.pipeline) if type(step).__name__ == 'RandomFlip']
+        self.pipelines = [self._fixed(flip) for flip in (0, 1)]
+
+    def _fixed(self, flip):
+        pipeline = copy.deepcopy(self.dataset.pipeline)
+        steps = [step for step in walk(pipeline) if type(step).__name__ == 'RandomFlip']
         if len(steps) > 1 or any(not isinstance(step.direction, str) for step in steps):
             raise ValueError(
                 "a teacher's outputs can be stored for one RandomFlip in one direction; train without "
@@ -243,7 +250,7 @@ class _Flipped(Dataset):
             )
         for step in steps:
             step.prob = float(flip)
-        degrading = [step for step in walk(self.pipeline) if isinstance(step, LowResolution)]
+        degrading = [step for step in walk(pipeline) if isinstance(step, LowResolution)]
         if not degrading:
             raise ValueError(
                 'the training has no HR images whose outputs could be stored: add dict(type="LowResolutionHook", '
@@ -251,13 +258,39 @@ class _Flipped(Dataset):
             )
         for step in degrading:
             step.keep_hr = True
+        return pipeline
 
-    def __len__(self) -> int:
-        return len(self.dataset)
+    def __getitem__(self, place: tuple[int, int]) -> tuple[int, int, Tensor | None]:
+        """Number, flip and picture, None instead of one that cannot be read."""
+        sample = self.pipelines[place[1]](self.dataset.get_data_info(place[0]))
+        return *place, None if sample is None else sample['hr_inputs']
 
-    def __getitem__(self, index: int) -> Tensor | None:
-        sample = self.pipeline(self.dataset.get_data_info(index))
-        return None if sample is None else sample['hr_inputs']
+    def compare_passes(self) -> None:
+        """Refuse a pipeline that draws more than the flip: the outputs of one pass would not be those of the next."""
+        for place in product(range(min(_COMPARED, len(self.dataset))), (0, 1)):
+            first, second = self[place][2], self[place][2]
+            if first is not None and not torch.equal(first, second):
+                names = [type(step).__name__ for step in self.dataset.pipeline.transforms]
+                raise ValueError(
+                    f"a teacher's outputs can be stored where a picture is flipped at random and nothing more, but "
+                    f'two passes through {names} made two pictures of it; train without DistillationHook(store=...)'
+                )
+
+
+class _Batches:
+    """The places of what is missing in a store, looked for anew while the loader asks: others compute as well."""
+
+    def __init__(self, files: list[Path], pictures: int):
+        self.files = files
+        self.pictures = pictures
+
+    def __iter__(self):
+        for file in self.files:
+            if not file.is_file():
+                start = int(file.stem)
+                end = min(start + _PICTURES, self.pictures)
+                for flip, first in product((0, 1), range(start, end, _BATCH)):
+                    yield [(i, flip) for i in range(first, min(first + _BATCH, end))]
 
 
 def _innermost(dataset):
@@ -269,19 +302,6 @@ def _innermost(dataset):
             f'does, found {type(dataset).__name__}; train without DistillationHook(store=...)'
         )
     return dataset
-
-
-def _compare_passes(flips):
-    """Refuse a pipeline that draws more than the flip: the outputs of one pass would not be those of the next."""
-    for pictures in flips:
-        for i in range(min(_COMPARED, len(pictures))):
-            first, second = pictures[i], pictures[i]
-            if first is not None and not torch.equal(first, second):
-                names = [type(step).__name__ for step in pictures.pipeline.transforms]
-                raise ValueError(
-                    f"a teacher's outputs can be stored where a picture is flipped at random and nothing more, but "
-                    f'two passes through {names} made two pictures of it; train without DistillationHook(store=...)'
-                )
 
 
 def _pictures_hash(dataset):

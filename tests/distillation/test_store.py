@@ -112,7 +112,7 @@ def test_what_is_there_is_computed_for_no_other_student_and_what_is_missing_goes
 
 
 def test_two_trainings_at_once_make_one_store(config, toy_faces, tmp_path):
-    configs = [config(name, log_level='INFO') for name in ('one', 'two')]
+    configs = [config(name, **{'train_dataloader.num_workers': 1}) for name in ('one', 'two')]
     for cfg in configs:
         cfg.dump(tmp_path / f'{cfg.work_dir}.py')
     command = [*COMMAND, 'train']
