@@ -189,8 +189,10 @@ class Plan:
         training = self._training(row.trained or row.config, {} if row.trained else row.options, seed, row.name)
         for name, changes in self.table.tests.items():
             cfg = self._configure(row.config, row.options | changes, seed)
-            folder = name if not row.trained else f'{name}_{row.name or Path(row.config).stem}'
-            yield Test(row, name, training, cfg, training.work_dir / folder)
+            folder = training.work_dir / (f'{name}_{row.name or Path(row.config).stem}' if row.trained else name)
+            if cfg.test_evaluator.get('type') == 'VerificationMetric':
+                cfg.test_evaluator.setdefault('out_dir', str(folder))  # whose answers the table compares pair by pair
+            yield Test(row, name, training, cfg, folder)
 
     def _training(self, config: str, options: dict, seed: int, name: str | None = None) -> Training:
         """The training of a config, and before it that of the teacher that its config names."""

@@ -3,12 +3,13 @@
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
+from askd_mmdet.experiments.answers import answers_of
 from askd_mmdet.experiments.plan import Plan, Row
 from askd_mmdet.training.files import replace_text
 
@@ -114,8 +115,27 @@ def _markdown(plan: Plan, summary) -> str:
     return '\n'.join([plan.table.title, '', *lines, '', note])
 
 
+def _answers_markdown(plan: Plan, answers) -> str:
+    base = plan.table.base.lower()
+    head = 'Resolution', 'Method', f'to {base}', f'only it is right, only {base}', 'p'
+    lines = [f'| {" | ".join(head)} |', f'|{"---|" * len(head)}']
+    for row, found in answers:
+        counts = ', '.join(f'{found.gained[seed]}:{found.lost[seed]}' for seed in found.gained)
+        p = ', '.join(f'{value:.2g}' for value in found.p.values())
+        cells = row.resolution, row.method, f'{found.difference:+.2f} ± {found.interval:.2f}', counts, p
+        lines.append(f'| {" | ".join(cells)} |')
+    note = (
+        f'The same tests answer by answer: difference to {base} in points, averaged over the seeds ± half its 95 % '
+        'confidence interval over the items of the test; then seed by seed the answers that differ, and the p-value of '
+        "McNemar's exact test. It says how sure the difference of these networks is; the table above, that of others."
+    )
+    return '\n'.join(['', '', *lines, '', note])
+
+
 def save_results(plan: Plan, folder: Path, about: dict) -> str:
     """Write `<table>.md`, `.csv` and `.json`; the JSON holds every seed's figure.
+
+    Where the tests have left their single answers, as verification does, rows are also compared answer by answer.
 
     Args:
         plan: What was run.
@@ -127,6 +147,9 @@ def save_results(plan: Plan, folder: Path, about: dict) -> str:
     """
     summary = summarise(plan)
     text = _markdown(plan, summary)
+    answers = list(answers_of(plan))
+    if answers:
+        text += _answers_markdown(plan, answers)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator='\n')
     names = 'resolution', 'method', 'column', 'seeds', 'mean', 'std', 'difference', 'interval', 'paper'
@@ -139,8 +162,12 @@ def save_results(plan: Plan, folder: Path, about: dict) -> str:
                 record += [figure.difference, figure.interval, figure.paper]
                 writer.writerow(record)
                 records.append(dict(zip(names, record)) | dict(seeds=figure.values))
+    compared = [dict(resolution=row.resolution, method=row.method, **asdict(found)) for row, found in answers]
     path = folder / plan.table.name
     replace_text(path.with_suffix('.md'), text + '\n')
     replace_text(path.with_suffix('.csv'), table.getvalue())
-    replace_text(path.with_suffix('.json'), json.dumps(dict(about, title=plan.table.title, figures=records), indent=1))
+    replace_text(
+        path.with_suffix('.json'),
+        json.dumps(dict(about, title=plan.table.title, figures=records, answers=compared), indent=1),
+    )
     return text

@@ -66,6 +66,13 @@ class EmbeddingMetric(BaseMetric):
             )
         return embeddings, unreadable
 
+    def save_table(self, name: str, columns: tuple[str, ...], values: list[np.ndarray]) -> None:
+        """Write columns to `<name>.csv` in the folder that was asked for."""
+        if self.out_dir:
+            path = Path(self.out_dir, f'{name}.csv')
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savetxt(path, np.stack(values, 1), '%.9g', ',', header=','.join(columns), comments='')
+
     def save_curve(self, name: str, x: np.ndarray, y: np.ndarray, labels: tuple[str, str], log: bool) -> None:
         """Write `<name>.csv` and `<name>.png` into the folder that was asked for."""
         if not self.out_dir:
@@ -73,8 +80,7 @@ class EmbeddingMetric(BaseMetric):
         import matplotlib.pyplot as plt
 
         folder = Path(self.out_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savetxt(folder / f'{name}.csv', np.stack([x, y], 1), '%.9g', ',', header=','.join(labels), comments='')
+        self.save_table(name, labels, [x, y])
         figure, axes = plt.subplots(figsize=(5, 4), layout='constrained')
         axes.plot(x, y, drawstyle='steps-post')
         axes.set(xlabel=labels[0], ylabel=labels[1], ylim=(0, 1.01), xscale='log' if log else 'linear')

@@ -18,12 +18,14 @@ class Verification:
         thresholds: float64 (folds,), each in [-1, 1]: what the other folds chose for it.
         scores: float64 (N,), the cosine of each pair, after the mean of the other folds was subtracted.
         same: bool (N,), whether each pair shows one person.
+        right: bool (N,), whether the threshold of its fold decides each pair rightly.
     """
 
     accuracies: np.ndarray
     thresholds: np.ndarray
     scores: np.ndarray
     same: np.ndarray
+    right: np.ndarray
 
     @property
     def accuracy(self) -> float:
@@ -115,7 +117,7 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
     along = pairs @ means.T  # (2, N, folds)
     centre = np.einsum('fd,fd->f', means, means)
 
-    accuracies, thresholds, scores = [], [], np.empty(len(same))
+    accuracies, thresholds, scores, decided = [], [], np.empty(len(same)), np.empty(len(same), bool)
     for fold in range(len(sizes)):
         lengths = np.sqrt(np.maximum(squares - 2 * along[..., fold] + centre[fold], np.finfo(float).tiny)).prod(0)
         # Rounding must not lift a cosine above the threshold 1.
@@ -123,9 +125,10 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
         mine = folds == fold
         right = _right_answers(cosines[~mine], same[~mine])
         thresholds.append(THRESHOLDS[right == right.max()].mean())
-        accuracies.append(((cosines[mine] > thresholds[-1]) == same[mine]).mean())
+        decided[mine] = (cosines[mine] > thresholds[-1]) == same[mine]
+        accuracies.append(decided[mine].mean())
         scores[mine] = cosines[mine]
-    return Verification(np.array(accuracies), np.array(thresholds), scores, same)
+    return Verification(np.array(accuracies), np.array(thresholds), scores, same, decided)
 
 
 def _right_answers(cosines, same):

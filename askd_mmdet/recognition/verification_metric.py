@@ -20,7 +20,9 @@ class VerificationMetric(EmbeddingMetric):
 
     Args:
         folds: Number of consecutive folds.
-        **kwargs: See :class:`EmbeddingMetric`; the curve is the ROC.
+        **kwargs: See :class:`EmbeddingMetric`; the curve is the ROC. In `out_dir` also comes `answers.csv`, which says
+            of every pair (its number, from 0) its fold, whether it shows one person, its cosine and whether that was
+            decided rightly.
 
     Raises:
         ValueError: See :func:`verify` and :class:`EmbeddingMetric`.
@@ -49,6 +51,11 @@ class VerificationMetric(EmbeddingMetric):
         first, second = embeddings[pairs[readable].T]
         result = verify(first, second, same[readable], folds[readable])
         self.save_curve('roc', *result.roc(), ('FAR', 'TAR'), log=True)
+        self.save_table(
+            'answers',
+            ('pair', 'fold', 'same', 'cosine', 'right'),
+            [np.flatnonzero(readable), folds[readable], result.same, result.scores, result.right],
+        )
         figures = dict(
             accuracy=result.accuracy,
             std=result.std,

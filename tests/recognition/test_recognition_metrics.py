@@ -67,6 +67,9 @@ def test_verification_equals_the_pure_function(pairs, tmp_path):
     table = np.loadtxt(tmp_path / 'curves/roc.csv', delimiter=',', skiprows=1)
     np.testing.assert_allclose(table, np.stack(expected.roc(), 1), atol=1e-8)
     assert Image.open(tmp_path / 'curves/roc.png').size[0] > 100
+    answers = np.loadtxt(tmp_path / 'curves/answers.csv', delimiter=',', skiprows=1)
+    columns = [np.arange(40), np.repeat(np.arange(10), 4), meta['same'], expected.scores, expected.right]
+    np.testing.assert_allclose(answers, np.stack(columns, 1), atol=1e-8)
 
 
 def test_pairs_with_an_unreadable_picture_are_left_out_of_their_folds(pairs, log):

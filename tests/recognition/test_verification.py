@@ -46,6 +46,8 @@ def test_it_agrees_with_the_plain_protocol(seed, folds, count):
     np.testing.assert_allclose(result.thresholds, thresholds, rtol=0, atol=1e-9)
     assert result.accuracy == pytest.approx(accuracies.mean(), abs=1e-9)
     assert result.std == pytest.approx(accuracies.std(), abs=1e-9)
+    parts = np.array_split(result.right, folds)
+    assert [part.mean() for part in parts] == pytest.approx(accuracies.tolist())
 
 
 @given(st.integers(0, 10**6), st.floats(0.1, 10), st.floats(-50, 50))
@@ -67,7 +69,11 @@ def test_perfect_and_useless_embeddings():
 def test_the_roc_by_hand():
     """Scores 4 3 2 2 1 of T F T F T: of three persons and two strangers."""
     result = Verification(
-        np.ones(1), np.ones(1), np.array([2.0, 4, 3, 1, 2]), np.array([True, True, False, True, False])
+        np.ones(1),
+        np.ones(1),
+        np.array([2.0, 4, 3, 1, 2]),
+        np.array([True, True, False, True, False]),
+        right=np.ones(5, bool),
     )
     far, tar = result.roc()
     np.testing.assert_allclose(far, [0, 0, 1 / 2, 1, 1])
@@ -84,7 +90,7 @@ def test_the_area_is_the_share_of_rightly_ordered_pairs(seed):
     scores, same = rng.integers(0, 6, 30) / 3, rng.random(30) < 0.5
     same[:2] = True, False
     won = np.sign(scores[same][:, None] - scores[~same]) / 2 + 0.5
-    assert Verification(np.ones(1), np.ones(1), scores, same).auc == pytest.approx(won.mean())
+    assert Verification(np.ones(1), np.ones(1), scores, same, right=same).auc == pytest.approx(won.mean())
 
 
 def test_pairs_may_be_missing_from_their_folds():
