@@ -62,5 +62,5 @@ def test_a_table_compares_what_its_tests_have_answered(tmp_path):
     expected = compare_answers(right['A-SKD'], right['Base'])
     (saved,) = json.loads((tmp_path / 'faces.json').read_text())['answers']
     assert (saved['method'], saved['difference']) == ('A-SKD', pytest.approx(expected.difference))
-    assert f'| 6x | A-SKD | {expected.difference:+.2f} ± {expected.interval:.2f} | ' in text
+    assert f'| 6 px | A-SKD | {expected.difference:+.2f} ± {expected.interval:.2f} | ' in text
     assert ', '.join(f'{expected.gained[s]}:{expected.lost[s]}' for s in (0, 1)) in text

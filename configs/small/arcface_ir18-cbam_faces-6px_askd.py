@@ -1,5 +1,5 @@
 # A-SKD student.
-_base_ = './arcface_ir18-cbam_faces-6x.py'
+_base_ = './arcface_ir18-cbam_faces-6px.py'
 _base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
     *_base_.custom_hooks,

@@ -1,5 +1,0 @@
-# LR base at 6x, from 8x8 pixels.
-_base_ = './arcface_ir18-cbam_faces.py'
-_base_.train_dataloader.dataset.pipeline[-1].ratio = 6
-_base_.val_dataloader.dataset.pipeline[-1].ratio = 6
-_base_.test_dataloader.dataset.pipeline[-1].ratio = 6
