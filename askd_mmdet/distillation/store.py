@@ -16,12 +16,12 @@ from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
 from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
+from mmengine.utils import track_iter_progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from askd_mmdet.degradation.transform import LowResolution, walk
 from askd_mmdet.distillation.teacher import Teacher
-from askd_mmdet.progress import track
 from askd_mmdet.training.files import part_of, replace_text
 from askd_mmdet.training.seed import preserved_random_state
 
@@ -96,6 +96,7 @@ class StoredTeacher:
         rank, world = get_dist_info()
         start = len(self.files) * rank // world
         # Each process begins elsewhere and goes round: none waits for another, and what one has done, no other does.
+        print_log("computing the teacher's outputs", 'current')
         self._compute([*self.files[start:], *self.files[:start]], pictures, teacher)
 
     def _read_note(self, note, made_of):
@@ -136,7 +137,7 @@ class StoredTeacher:
     def _compute(self, files, pictures, teacher):
         batches = _Batches(files, len(self.dataset))
         loader = DataLoader(pictures, batch_sampler=batches, num_workers=self.workers, collate_fn=list)
-        for batch in track(loader, "computing the teacher's outputs", total=sum(1 for _ in batches)):
+        for batch in track_iter_progress((loader, sum(1 for _ in batches))):
             start = batch[0][0] // _PICTURES * _PICTURES
             if batch[0][:2] == (start, 0):
                 indices = range(start, min(start + _PICTURES, len(self.dataset)))
