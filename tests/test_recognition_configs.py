@@ -211,7 +211,7 @@ def test_a_small_experiment_on_real_faces_differs_from_its_hr_in_resolution_and_
     stem = 'arcface_ir18-cbam_faces'
     hr, cfg = (
         Config.fromfile(ROOT / f'configs/small/{stem}{setting}.py')
-        for setting in ('', f'-6x_{method}' if method else '-6x')
+        for setting in ('', f'-6px_{method}' if method else '-6px')
     )
     for split in ('train', 'val', 'test'):
         step = cfg[f'{split}_dataloader'].dataset.pipeline[-1]
