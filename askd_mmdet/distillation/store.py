@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mmengine.device import get_device
 from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from askd_mmdet.degradation.transform import LowResolution, walk
@@ -46,7 +47,7 @@ class StoredTeacher:
         folder: Of the store; made where it is missing.
         dataset: Of the training, built; :class:`RepeatDataset` and the like around it do not matter.
         made_of: What the outputs depend on beside the pictures: a text by its name, for messages.
-        build_teacher: Called only where outputs are missing.
+        build_teacher: Called only where outputs are missing, or the network is asked for.
         workers: Processes that load pictures.
 
     Raises:
@@ -66,6 +67,7 @@ class StoredTeacher:
         workers: int = 0,
     ):
         self.folder = folder
+        self.build_teacher = build_teacher
         self.workers = workers
         self.dataset = _innermost(dataset)
         pictures = len(self.dataset)
@@ -73,15 +75,20 @@ class StoredTeacher:
         made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in made_of.items()}
         made_of |= dict(pictures=_pictures_hash(self.dataset))
         with preserved_random_state():
-            self._complete(made_of, build_teacher)
+            self._complete(made_of)
         self.chunks = [self._open(file, min(_PICTURES, pictures - int(file.stem))) for file in self.files]
 
-    def _complete(self, made_of, build_teacher):
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network itself, for those that show it other pictures than the training's."""
+        return self.build_teacher().model
+
+    def _complete(self, made_of):
         note = self.folder / 'made_of.json'
         known = self._read_note(note, made_of) if note.is_file() else None
         if known and all(file.is_file() for file in self.files):
             return
-        teacher = build_teacher()
+        teacher = self.build_teacher()
         pictures = _Pictures(self.dataset)
         if not known:
             pictures.compare_passes()

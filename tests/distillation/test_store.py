@@ -55,6 +55,16 @@ def test_a_student_learns_from_the_store_what_it_learns_from_the_teacher(config)
         assert update.norm() > 0
 
 
+def test_the_correlation_is_logged_with_a_store_as_without(config):
+    found = []
+    for stored in (True, False):
+        cfg = config(str(stored), **{'train_cfg.val_begin': 1, 'train_dataloader.batch_size': 12})
+        distillation(cfg).store = stored and distillation(cfg).store
+        runner, _ = train(cfg)
+        found.append({k: v.current() for k, v in runner.message_hub.log_scalars.items() if 'correlation' in k})
+    assert found[0] and found[0] == pytest.approx(found[1], abs=1e-2)
+
+
 def test_pictures_come_without_their_hr_twins(config):
     runner = RUNNERS.build(config())
     for hook in runner.hooks:
