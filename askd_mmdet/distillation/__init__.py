@@ -1,5 +1,6 @@
 """The hook that feeds HR images to a frozen teacher and LR images to the student, and the losses between them."""
 
+from askd_mmdet.distillation.control import MismatchedTeacherHook
 from askd_mmdet.distillation.correlation_hook import AttentionCorrelationHook
 from askd_mmdet.distillation.hook import DistillationHook
 from askd_mmdet.distillation.losses import (
@@ -24,6 +25,7 @@ __all__ = [
     'FeatureSimilarityLoss',
     'HybridOrderRelationLoss',
     'LogitLoss',
+    'MismatchedTeacherHook',
     'RelationLoss',
     'attention_similarity',
 ]
