@@ -98,7 +98,7 @@ class DistillationHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Build the teacher and tap both networks. Later than the student's initialisation, so as not to disturb it."""
         student = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._check_data(runner, student)
+        self._check_data(runner, student, keep_hr=not self.store)
         patterns = {f'{name}.{kind}': tap for name, loss in self.losses.items() for kind, tap in loss.taps.items()}
         self.student_taps = Taps(student, patterns, 'student')
         self.counts = None
@@ -118,7 +118,8 @@ class DistillationHook(Hook):
         student.register_forward_pre_hook(self._before_forward, with_kwargs=True)
         student.register_forward_hook(self._after_forward, with_kwargs=True)
 
-    def _check_data(self, runner: Runner, student: nn.Module) -> None:
+    @staticmethod
+    def _check_data(runner: Runner, student: nn.Module, keep_hr: bool = True) -> None:
         """Refuse what would break the pairs, now or later, and warn where the student is judged on HR images."""
         later = [hook.schedule.values() for hook in runner.hooks if type(hook).__name__ == 'SwitchRecipeHook']
         augments = [recipe.get('batch_augments') for recipe in chain(*later)]
@@ -128,7 +129,7 @@ class DistillationHook(Hook):
                 'brings them), which would change the LR images only and break the HR-LR pairs; remove them, or '
                 'augment in the pipeline'
             )
-        refuse_switches(runner, keep_hr=not self.store)
+        refuse_switches(runner, keep_hr)
         if runner.val_loop and not any(step.degrades for step in degradations(runner.val_dataloader.dataset)):
             runner.logger.warning(
                 'The student is trained on LR pictures and validated on pictures as they are: its validation pipeline '
