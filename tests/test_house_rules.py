@@ -11,7 +11,7 @@ PACKAGE = ROOT / 'askd_mmdet'
 CORE = {'attention', 'degradation', 'distillation', 'training'}
 TASKS = {'detection': 'mmdet', 'recognition': 'mmpretrain', 'classification': 'mmpretrain'}
 # What a room may import beside the standard library, and which rooms it may know.
-CORE_LIBRARIES = {'torch', 'numpy', 'cv2', 'PIL', 'mmengine', 'mmcv'}
+CORE_LIBRARIES = {'torch', 'numpy', 'cv2', 'PIL', 'torchvision', 'mmengine', 'mmcv'}
 TOY_LIBRARIES = {'numpy', 'cv2', 'scipy', 'rich', 'skimage'}
 EXPORT_LIBRARIES = {'torch', 'torchvision', 'numpy', 'cv2', 'PIL', 'skimage', 'mmcv', 'onnx', 'onnxruntime'}
 # Somebody copies it.

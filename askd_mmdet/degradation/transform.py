@@ -5,22 +5,35 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, Compose
+from mmcv.transforms.utils import cache_random_params
 from mmengine.registry import TRANSFORMS
 
 from askd_mmdet.degradation.low_resolution import check_settings, enlarge, low_resolution
 from askd_mmdet.training.settings import check_numbers, check_type
+
+# Transforms of others that draw nothing, or by methods alone whose draws MMCV keeps (`cache_randomness`). Ours say
+# so by `keeps_draws = True`.
+_KEEP_DRAWS = (
+    'mmcv.transforms.processing.RandomFlip',
+    'mmdet.datasets.transforms.formatting.PackDetInputs',
+    'mmdet.datasets.transforms.transforms.RandomFlip',
+    'mmdet.datasets.transforms.transforms.Resize',
+    'mmpretrain.datasets.transforms.formatting.PackInputs',
+)
 
 
 @TRANSFORMS.register_module()
 class LowResolution(BaseTransform):
     """Degrade the image, then run all further transforms, on request for its HR twin as well.
 
-    With `keep_hr` the further transforms run twice, from the same state of the random generators
-    of Python, NumPy and torch (CPU): both pictures get the same crops, flips and distortions, and
-    a run with `keep_hr` draws the same numbers as one without. The twins stay together because
+    With `keep_hr` the further transforms run twice, with the same draws: MMCV keeps them where all
+    the transforms are known to let it, else the random generators of Python, NumPy and torch (CPU)
+    are set back. Both pictures get the same crops, flips and distortions, and a run with `keep_hr`
+    draws the same numbers as one without. The twins stay together because
     every transform after this one must be among `transforms`.
 
     Args:
@@ -111,18 +124,16 @@ class LowResolution(BaseTransform):
         def degraded(image):
             return low_resolution(image, ratio, self.size, sigma=self.sigma, recipe=self.recipe)
 
-        image = results.pop('img')
+        image = _forwards(results.pop('img'))
         mirrored = degraded(image[:, ::-1]) if self.keep_mirrored else None
         results['img'] = degraded(image)
         if self.keep_hr:
             # The picture itself is nobody else's from here on, and need not be copied.
             annotations = {key: value for key, value in results.items() if key != 'img'}
-            states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-            hr = self.pipeline(copy.deepcopy(annotations) | dict(img=image))
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.set_rng_state(states[2])
-        lr = self.pipeline(copy.deepcopy(results) if self.keep_mirrored else results)
+            twin = copy.deepcopy(annotations) | dict(img=image)
+            hr, lr = self._pair(twin, copy.deepcopy(results) if self.keep_mirrored else results)
+        else:
+            lr = self.pipeline(copy.deepcopy(results) if self.keep_mirrored else results)
         if self.keep_mirrored and lr is not None:
             lr['data_samples'].set_field(self.pipeline(results | dict(img=mirrored))['inputs'], 'mirrored')
         if not self.keep_hr or lr is None:
@@ -133,9 +144,23 @@ class LowResolution(BaseTransform):
         lr['hr_inputs'] = hr['inputs']
         return lr
 
+    def _pair(self, hr, lr):
+        """Run both through the further transforms, with the same draws."""
+        if all(_keeps_draws(type(step)) for step in self.pipeline):
+            # MMCV leaves its traces in the transforms, so these are copies, which nobody sees afterwards.
+            pipeline = Compose([copy.copy(step) for step in self.pipeline])
+            with cache_random_params(pipeline.transforms):
+                return pipeline(hr), pipeline(lr)
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        hr = self.pipeline(hr)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        return hr, self.pipeline(lr)
+
     def _check_alike(self, hr, lr):
         for key in hr | lr:
-            if not np.array_equal(hr.get(key), lr.get(key)):
+            if hr.get(key) is not lr.get(key) and not np.array_equal(hr.get(key), lr.get(key)):
                 raise RuntimeError(
                     f'found {key} {hr.get(key)} in the HR and {lr.get(key)} in the LR picture of '
                     f'{lr.get("img_path", "a sample")}, expected the same in both: one of the '
@@ -174,7 +199,8 @@ class ResizeToHR(BaseTransform):
         """Resize `results['img']` (H, W) or (H, W, C), and note its `img_shape`."""
         image = results['img']
         recipe = 'paper' if np.any(np.array(image.shape[:2]) > self.size) else self.recipe
-        results['img'] = enlarge(image, self.size, recipe=recipe)
+        if image.shape[:2] != tuple(np.broadcast_to(self.size, 2)):
+            results['img'] = enlarge(image, self.size, recipe=recipe)
         results['img_shape'] = results['img'].shape[:2]
         return results
 
@@ -185,6 +211,17 @@ def walk(transform) -> Iterator:
     inner = (getattr(transform, name, None) for name in ('transforms', 'pipeline', 'subroutines'))
     for part in transform if isinstance(transform, (list, tuple)) else filter(None, inner):
         yield from walk(part)
+
+
+def _forwards(image):
+    """The image; a mirrored view, as MMCV's flip leaves it, is copied, by OpenCV in a fifth of NumPy's time."""
+    mirrored = image.ndim == 3 and image.shape[2] == 3 and image.strides[1] < 0 < image.strides[0]
+    return cv2.flip(image[:, ::-1], 1) if mirrored else image
+
+
+def _keeps_draws(kind):
+    """Whether a class of transforms is known to; a subclass may do what it likes, and says so itself."""
+    return f'{kind.__module__}.{kind.__qualname__}' in _KEEP_DRAWS or vars(kind).get('keeps_draws', False)
 
 
 def _geometry(packed):

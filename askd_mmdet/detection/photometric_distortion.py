@@ -2,6 +2,7 @@
 
 import mmcv
 import numpy as np
+from mmcv.transforms.utils import cache_randomness
 from mmdet.datasets.transforms import PhotoMetricDistortion
 from mmdet.registry import TRANSFORMS
 
@@ -31,6 +32,8 @@ class ClippedPhotoMetricDistortion(PhotoMetricDistortion):
         ValueError: When built, if a setting is of another type or out of its range.
     """
 
+    keeps_draws = True  # for LowResolution: both pictures of a pair are distorted alike
+
     def __init__(
         self,
         prob: float = 0.5,
@@ -53,26 +56,34 @@ class ClippedPhotoMetricDistortion(PhotoMetricDistortion):
     def transform(self, results: dict) -> dict:
         """Distort the image, or only turn it into floats."""
         image = results['img'].astype(np.float32)
-        results['img'] = self._distort(image, *self._random_flags()) if np.random.rand() < self.prob else image
+        results['img'] = self._distort(image, *self._random_flags()) if self._is_distorted() else image
         return results
+
+    @cache_randomness
+    def _is_distorted(self):
+        return np.random.rand() < self.prob
 
     @staticmethod
     def _distort(
         image, contrast_first, brighten, contrast, saturate, turn, swap, delta, alpha, saturation, degrees, order
     ):
         if brighten:
-            image = (image + delta).clip(0, 255)
+            image += delta
+            np.clip(image, 0, 255, out=image)
         if contrast and contrast_first:
-            image = (image * alpha).clip(0, 255)
+            image *= alpha
+            np.clip(image, 0, 255, out=image)
         if saturate or turn:
             hsv = mmcv.bgr2hsv(image)
             if saturate:
                 hsv[..., 1] *= saturation  # above 1 a channel falls below 0, which the clipping below mends
             if turn:
                 hsv[..., 0] = (hsv[..., 0] + degrees) % 360
-            image = mmcv.hsv2bgr(hsv).clip(0, 255)
+            image = mmcv.hsv2bgr(hsv)
+            np.clip(image, 0, 255, out=image)
         if contrast and not contrast_first:
-            image = (image * alpha).clip(0, 255)
+            image *= alpha
+            np.clip(image, 0, 255, out=image)
         return image.take(order, -1) if swap else image
 
     def __repr__(self):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
 from mmdet.registry import TRANSFORMS
 
 from askd_mmdet.training.settings import check_number, check_numbers
@@ -32,6 +33,8 @@ class SquareCrop(BaseTransform):
         ValueError: When built, if a scale is out of range or there is no scale or no try.
     """
 
+    keeps_draws = True  # for LowResolution: both pictures of a pair get the same place
+
     def __init__(self, scales: Sequence[float] = (0.3, 0.45, 0.6, 0.8, 1.0), tries: int = 250):
         check_numbers('SquareCrop', 'scales', scales, above=0, at_most=1)
         check_number('SquareCrop', 'tries', tries, whole=True, at_least=1)
@@ -57,6 +60,7 @@ class SquareCrop(BaseTransform):
         results['gt_ignore_flags'] = ignored[keep]
         return results
 
+    @cache_randomness
     def _draw(self, size, centres):
         """The left top corner (x, y) and the side of the square, given the image's width and height."""
         side = max(round(np.random.choice(self.scales) * size.min()), 1)

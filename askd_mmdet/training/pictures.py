@@ -10,10 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torchvision.io import ImageReadMode, decode_jpeg
 
 from askd_mmdet.training.files import data_hint, replace_bytes
 from askd_mmdet.training.settings import check_type
@@ -130,7 +132,8 @@ def _read_labels(path):
 def decode_picture(content: bytes) -> np.ndarray:
     """A picture from its file: upright as its EXIF tag says, 16 bits a pixel scaled to 8, alpha dropped.
 
-    Pillow decodes, which refuses the truncated JPEGs that OpenCV fills up with grey.
+    Pillow decodes, and torchvision the JPEGs of three colours, to the same pixels in less time. Both refuse the
+    truncated JPEGs that OpenCV fills up with grey.
 
     Returns:
         BGR, uint8 (H, W, 3), contiguous.
@@ -139,7 +142,12 @@ def decode_picture(content: bytes) -> np.ndarray:
         ValueError: When it is no picture, damaged, or of pixels that have no range (floats, 12 or 32 bits).
     """
     with _named_fault(), _open(io.BytesIO(content)) as picture:
-        pixels = _pixels(ImageOps.exif_transpose(picture))
+        upright = picture.getexif().get(_ORIENTATION, 1) == 1
+        if picture.format == 'JPEG' and picture.mode == 'RGB' and upright:
+            stream = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+            pixels = decode_jpeg(stream, ImageReadMode.RGB).permute(1, 2, 0).numpy()
+        else:
+            pixels = _pixels(picture if upright else ImageOps.exif_transpose(picture))
     # Not a view in reverse order, whose every later copy takes five times as long.
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR if pixels.ndim == 2 else cv2.COLOR_RGB2BGR)
 
@@ -214,7 +222,7 @@ def _pixels(picture):
         ground = Image.new('RGBA', picture.size, (124, 117, 104, 255))
         ground.alpha_composite(picture.convert('RGBA'))
         picture = ground
-    return np.asarray(picture.convert('RGB'))
+    return np.asarray(picture if picture.mode == 'RGB' else picture.convert('RGB'))  # which copies always
 
 
 @TRANSFORMS.register_module()

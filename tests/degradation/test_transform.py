@@ -11,6 +11,8 @@ from mmengine.structures import BaseDataElement
 from skimage import data
 
 from askd_mmdet.degradation import LowResolution, ResizeToHR, enlarge, low_resolution
+from askd_mmdet.degradation import transform as transform_module
+from askd_mmdet.training.config import load_config
 
 PICTURES = [getattr(data, name)() for name in ('astronaut', 'chelsea', 'coffee')]
 
@@ -312,3 +314,62 @@ def test_a_transform_that_writes_into_a_picture_does_not_change_its_twin(ratio):
     sample = LowResolution([Blacken(), PackImage()], ratio=ratio, keep_hr=True)(dict(img=picture))
     assert not sample['hr_inputs'].any()
     np.testing.assert_array_equal(sample['inputs'], expected)
+
+
+def configured(name):
+    """The LowResolution of a training config."""
+    cfg = load_config(f'askd_mmdet::{name}')
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[-1])
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'detection/tinaface_r50-bn-cbam_widerface-16x_askd.py',
+        'recognition/arcface_ir50-cbam_casia-4x_askd.py',
+        'classification/resnet18-cbam_cifar10-4x_askd.py',
+    ],
+)
+def test_kept_draws_give_what_generators_that_are_set_back_give(name, monkeypatch):
+    degrade = configured(name)
+    before = [vars(step).copy() for step in degrade.pipeline]
+    detects = name.startswith('detection')
+    samples, states = [], []
+    for kept in (True, False):
+        if not kept:
+            monkeypatch.setattr(transform_module, '_keeps_draws', lambda kind: False)
+        else:
+            monkeypatch.setattr(np.random, 'set_state', None)  # or nothing would be kept
+        seed(0)
+        starts = [loaded(i % 3) if detects else dict(img=PICTURES[i % 3], gt_label=0) for i in range(20)]
+        samples.append([degrade(start) for start in starts])
+        states.append(random_states())
+        monkeypatch.undo()
+    for kept, restored in zip(*samples):
+        assert torch.equal(kept['inputs'], restored['inputs'])
+        assert torch.equal(kept['hr_inputs'], restored['hr_inputs'])
+        assert not torch.equal(kept['inputs'], kept['hr_inputs'])
+    np.testing.assert_equal(*states)
+    assert [vars(step) for step in degrade.pipeline] == before  # a copy of it, or a worker, would share the draws
+
+
+def test_a_subclass_of_a_transform_that_is_known_is_not():
+    class RandomFlip(TRANSFORMS.get('mmdet.RandomFlip')):
+        def transform(self, results):
+            results['img'] = results['img'] + np.float32(random.random())
+            return super().transform(results)
+
+    transform = build([RandomFlip(prob=0.5), dict(type='PackDetInputs')], ratio=1, keep_hr=True)
+    sample = transform(loaded())
+    assert torch.equal(sample['inputs'], sample['hr_inputs'])
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+def test_a_mirrored_view_is_a_picture_like_any_other(dtype):
+    transform = build([dict(type='PackDetInputs')], ratio=4, keep_hr=True)
+    views = PICTURES[1].astype(dtype)[5:-3, 2:-7]
+    for view in (views[:, ::-1], views[::-1], views[::-1, ::-1], views[:, ::-1, :1], views[:, ::-1, 0]):
+        found = transform(dict(loaded(), img=view))
+        plain = transform(dict(loaded(), img=view.copy()))
+        assert torch.equal(found['inputs'], plain['inputs']) and torch.equal(found['hr_inputs'], plain['hr_inputs'])

@@ -8,7 +8,7 @@ import mmcv
 import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS
-from PIL import Image
+from PIL import Image, ImageOps
 
 from askd_mmdet.training.pictures import (
     LoadPicture,
@@ -167,6 +167,17 @@ def test_a_damaged_picture_is_read_or_refused(kind):
         # Of all these, PNGs have a checksum.
         assert kind != 'png' or (found == decode_picture(whole)).all()
     assert refused > 10
+
+
+@pytest.mark.parametrize('settings', [dict(subsampling=0), dict(subsampling=2, progressive=True), dict(quality=30)])
+@pytest.mark.parametrize('orientation', [1, 6])
+def test_jpegs_have_pillows_pixels(settings, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(noise(37, 61, 3)).resize((122, 74), Image.BICUBIC)
+    content = encoded(picture, 'jpeg', exif=exif, **settings)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    np.testing.assert_array_equal(decode_picture(content)[..., ::-1], np.array(expected))
 
 
 def touch(folder, *names):
