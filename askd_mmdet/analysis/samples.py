@@ -1,29 +1,28 @@
-"""LR samples of a picture, by both recipes and at any ratios, as in fig. 2."""
+"""LR samples of a picture, by any recipe and at any ratios, as in fig. 2."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from askd_mmdet.degradation import low_resolution
+from askd_mmdet.degradation import RECIPES, low_resolution
 from askd_mmdet.training.settings import check_choice, check_numbers, check_type
 
 RATIOS = (1, 2, 4, 8, 16, 32)
-RECIPES = ('paper', 'authors')
 _SIDE = 160  # pixels, the longer side of a sample on the sheet
 _LINE = 22  # pixels, the height of a line of text
 _GAP = 6  # pixels, around samples
 
 
 def lr_samples(
-    image: np.ndarray, ratios: Sequence[float] = RATIOS, recipes: Sequence[str] = RECIPES
+    image: np.ndarray, ratios: Sequence[float] = RATIOS, recipes: Sequence[str] = ('paper', 'authors')
 ) -> dict[tuple[str, float], np.ndarray]:
     """A picture as networks see it at some ratios (fig. 2), by the project's own degradation.
 
     Args:
         image: (H, W) or (H, W, C), see `low_resolution`.
         ratios: HR size over LR size, >= 1; 1 is HR.
-        recipes: `'paper'` and `'authors'`, see `low_resolution`.
+        recipes: Of `RECIPES`, see `low_resolution`.
 
     Returns:
         Pictures of the shape and type of `image` by (recipe, ratio), in the order of the arguments. Ratios at which
@@ -48,7 +47,9 @@ def lr_samples(
     }
 
 
-def draw_samples(image: np.ndarray, ratios: Sequence[float] = RATIOS, recipes: Sequence[str] = RECIPES) -> np.ndarray:
+def draw_samples(
+    image: np.ndarray, ratios: Sequence[float] = RATIOS, recipes: Sequence[str] = ('paper', 'authors')
+) -> np.ndarray:
     """A sheet of LR samples: a row for each recipe, the ratio and the LR size in pixels above every sample.
 
     The longer side of a sample is 160 pixels, or the greatest multiple of its own below, so that pixels stay pixels;

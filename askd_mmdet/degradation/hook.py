@@ -24,7 +24,8 @@ class LowResolutionHook(Hook):
         ratio: HR size over LR size, >= 1; from a sequence, one is drawn for every picture of the training.
         size: Instead of `ratio`, the LR size in pixels, see `low_resolution`.
         sigma: Blur in LR pixels, see `low_resolution`.
-        recipe: 'paper' or 'authors', see `low_resolution`.
+        recipe: See `low_resolution`; a camera's treats a picture differently in every epoch of the training, and always
+            alike in validation and test.
         after: Names of transforms. A picture is degraded after the last transform of its pipeline that has one of
             them: `['RandomResizedCrop', 'CenterCrop']` makes the ratio that of the crop which the network sees.
         test_ratio: The ratio of validation and test, by default `ratio`.
@@ -64,7 +65,7 @@ class LowResolutionHook(Hook):
         """Degrade training and validation. The worker processes, which keep a copy of the data set, start later."""
         keep_hr = any(getattr(hook, 'takes_hr_images', False) for hook in runner.hooks)
         loop = runner.train_loop
-        self._degrade(loop.dataloader.dataset, 'training', ratio=self.ratio, keep_hr=keep_hr)
+        self._degrade(loop.dataloader.dataset, 'training', ratio=self.ratio, keep_hr=keep_hr, vary=True)
         if hasattr(loop, 'dataloader_iterator'):  # in loops by iteration (MMEngine 0.10.7) they started already
             loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
         refuse_switches(runner, keep_hr)

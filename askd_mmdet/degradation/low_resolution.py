@@ -1,11 +1,17 @@
-"""From HR to LR: sec. 3.1 and fig. 2 of A-SKD, and what the authors' code does instead."""
+"""From HR to LR: sec. 3.1 and fig. 2 of A-SKD, what the authors' code does instead, and what a camera does."""
+
+import zlib
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from askd_mmdet.degradation.camera import CAMERAS, photograph
 from askd_mmdet.training.settings import check_choice, check_number, check_numbers
+
+CAMERA_RECIPES = {'camera': tuple(CAMERAS), **{f'camera-{name}': (name,) for name in CAMERAS}}
+RECIPES = ('paper', 'authors', *CAMERA_RECIPES)
 
 
 def low_resolution(
@@ -15,6 +21,7 @@ def low_resolution(
     *,
     sigma: float = 0.5,
     recipe: str = 'paper',
+    rng: np.random.Generator | None = None,
 ) -> np.ndarray:
     """Degrade an image to a lower resolution, at its own size (sec. 3.1).
 
@@ -24,6 +31,10 @@ def low_resolution(
     published code: nearest neighbour down and up, then a Gaussian with the standard deviations
     0.1 (x) and 2.0 (y) at full size. Both Gaussians have 5x5 taps and reflect at the border.
 
+    Neither is what a camera delivers. The recipes `'camera-mild'`, `'camera-surveillance'` and
+    `'camera-drone'` blur, resample, add noise and compress in random order and strength, see
+    `photograph`, and enlarge as `'paper'` does; `'camera'` draws one of them for every picture.
+
     Args:
         image: (H, W) or (H, W, C), any C, of type uint8, uint16, float32 or float64.
         ratio: HR size over LR size, >= 1. The LR image has max(1, round(H / ratio)) rows, and
@@ -32,7 +43,9 @@ def low_resolution(
             (24 is the TinyFace setting of table 2). A side that is already smaller is kept.
         sigma: Standard deviation of the blur of `'paper'` in LR pixels, 0 for no blur. The paper
             gives none; 0.5 is this project's choice. `'authors'` has its own and ignores it.
-        recipe: `'paper'` or `'authors'`.
+        recipe: One of `RECIPES`. Those of cameras take uint8 images of one or three channels.
+        rng: What a camera draws from; by default a generator that the pixels seed, so that the
+            same picture always comes out the same.
 
     Returns:
         A new image of the same shape and type. Integers are rounded and clipped to their range, a
@@ -41,7 +54,7 @@ def low_resolution(
         back as it was, without blur: ratio 1 is the HR row of table 5.
 
     Raises:
-        TypeError: The image is no array of one of the four types.
+        TypeError: The image is no array of one of the four types, or none of a camera's.
         ValueError: The image has no pixel or not 2 or 3 axes, or a setting is out of its range.
 
     Example:
@@ -63,7 +76,10 @@ def low_resolution(
     if lr_size == hr_size:
         return image.copy()
 
-    if recipe == 'paper':
+    if recipe in CAMERA_RECIPES:
+        rng = rng or np.random.default_rng(zlib.crc32(pixels))
+        small = photograph(pixels, lr_size, CAMERAS[rng.choice(CAMERA_RECIPES[recipe])], rng)
+    elif recipe == 'paper':
         small = _resize(pixels, lr_size, mode='bicubic', antialias=True)
         if sigma:
             small = _blur(small, sigma, sigma)
@@ -76,14 +92,14 @@ def enlarge(image: np.ndarray, size: int | tuple[int, int], *, recipe: str = 'pa
     """Bring a picture that is small by itself to the HR size, as `low_resolution` does with its small image.
 
     A network that was trained on degraded pictures so sees real LR ones through the kernel it knows: the bicubic one of
-    `'paper'` (a = -0.5, where OpenCV's cubic has -0.75 and torch's too without antialiasing), or the nearest neighbour
-    and the Gaussian of `'authors'`. There is no other blur: the camera has blurred.
+    `'paper'` and of the cameras (a = -0.5, where OpenCV's cubic has -0.75 and torch's too without antialiasing), or the
+    nearest neighbour and the Gaussian of `'authors'`. There is no other blur: the camera has blurred.
 
     Args:
         image: As in `low_resolution`.
         size: The HR size in pixels: (height, width), or one number for both. A side that is larger is reduced, by
             `'paper'` with antialiasing.
-        recipe: `'paper'` or `'authors'`.
+        recipe: One of `RECIPES`.
 
     Returns:
         A new image of this size, of the same type; a copy where the image has it already.
@@ -121,7 +137,7 @@ def check_settings(owner, ratio, size, sigma, recipe):
     else:
         check_number(owner, 'size', size, whole=True, at_least=1)
     check_number(owner, 'sigma', sigma, at_least=0)
-    check_choice(owner, 'recipe', recipe, ('paper', 'authors'))
+    check_choice(owner, 'recipe', recipe, RECIPES)
 
 
 def _pixels(image):
@@ -146,9 +162,9 @@ def _like(image, pixels):
 
 
 def _enlarge(small, size, recipe):
-    if recipe == 'paper':
-        return _resize(small, size, mode='bicubic', antialias=True)
-    return _blur(_resize(small, size, mode='nearest'), 0.1, 2.0)
+    if recipe == 'authors':
+        return _blur(_resize(small, size, mode='nearest'), 0.1, 2.0)
+    return _resize(small, size, mode='bicubic', antialias=True)
 
 
 def _resize(image, size, **how):

@@ -3,6 +3,7 @@
 import copy
 import random
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -12,7 +13,7 @@ from mmcv.transforms import BaseTransform, Compose
 from mmcv.transforms.utils import cache_random_params
 from mmengine.registry import TRANSFORMS
 
-from askd_mmdet.degradation.low_resolution import check_settings, enlarge, low_resolution
+from askd_mmdet.degradation.low_resolution import CAMERA_RECIPES, check_settings, enlarge, low_resolution
 from askd_mmdet.training.settings import check_numbers, check_type
 
 # Transforms of others that draw nothing, or by methods alone whose draws MMCV keeps (`cache_randomness`). Ours say
@@ -42,7 +43,9 @@ class LowResolution(BaseTransform):
         ratio: HR size over LR size, >= 1; from a sequence, one is drawn for every image.
         size: Instead of `ratio`, the LR size in pixels, see `low_resolution`.
         sigma: Blur in LR pixels, see `low_resolution`.
-        recipe: `'paper'` or `'authors'`, see `low_resolution`.
+        recipe: See `low_resolution`.
+        vary: Whether a camera's recipe treats a picture differently at every visit, as training
+            wants it; else, as tests want it, always alike.
         keep_hr: Whether the packed sample gets the key `hr_inputs`: what `inputs` (C, H, W) would
             be without the degradation.
         keep_mirrored: Whether the packed data sample gets the field `mirrored`: what `inputs` would
@@ -73,6 +76,7 @@ class LowResolution(BaseTransform):
         size: int | tuple[int, int] | None = None,
         sigma: float = 0.5,
         recipe: str = 'paper',
+        vary: bool = False,
         keep_hr: bool = False,
         keep_mirrored: bool = False,
     ):
@@ -80,11 +84,13 @@ class LowResolution(BaseTransform):
         if ratio is self.ratios:
             check_numbers('LowResolution', 'ratio', ratio, at_least=1)
         check_settings('LowResolution', self.ratios[0], size, sigma, recipe)
+        check_type('LowResolution', 'vary', vary, bool)
         check_type('LowResolution', 'keep_hr', keep_hr, bool)
         check_type('LowResolution', 'keep_mirrored', keep_mirrored, bool)
         self.size = size
         self.sigma = sigma
         self.recipe = recipe
+        self.vary = vary
         self.keep_hr = keep_hr
         self.keep_mirrored = keep_mirrored
         self.pipeline = Compose(transforms)
@@ -121,10 +127,15 @@ class LowResolution(BaseTransform):
         # a fixed ratio draws nothing, so the later transforms draw as they would without us
         ratio = random.choice(self.ratios) if len(self.ratios) > 1 else self.ratios[0]
 
-        def degraded(image):
-            return low_resolution(image, ratio, self.size, sigma=self.sigma, recipe=self.recipe)
-
         image = _forwards(results.pop('img'))
+        seed = None
+        if self.recipe in CAMERA_RECIPES:
+            seed = np.random.randint(2**31) if self.vary else zlib.crc32(image)
+
+        def degraded(image):
+            rng = None if seed is None else np.random.default_rng(seed)
+            return low_resolution(image, ratio, self.size, sigma=self.sigma, recipe=self.recipe, rng=rng)
+
         mirrored = degraded(image[:, ::-1]) if self.keep_mirrored else None
         results['img'] = degraded(image)
         if self.keep_hr:
@@ -178,8 +189,8 @@ class ResizeToHR(BaseTransform):
 
     Args:
         size: Height and width in pixels, or one number for both.
-        recipe: `'paper'` or `'authors'`; for images that are larger on a side it is `'paper'` always,
-            since the other would skip pixels.
+        recipe: See `enlarge`; for images that are larger on a side it is `'paper'` always, since
+            `'authors'` would skip pixels.
 
     Raises:
         ValueError: When a setting is out of its range.

@@ -56,7 +56,8 @@ def check_choice(owner: str, name: str, value: Any, choices: Iterable) -> None:
         ValueError: LowResolution: found recipe='own', expected 'paper' or 'authors'
     """
     if not isinstance(value, str | Integral) or value not in choices:
-        _refuse(owner, name, value, ' or '.join(map(repr, choices)))
+        *first, last = map(repr, choices)
+        _refuse(owner, name, value, f'{", ".join(first)} or {last}' if first else last)
 
 
 def check_type(owner: str, name: str, value: Any, *kinds: type | None) -> None:

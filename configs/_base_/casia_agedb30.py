@@ -6,7 +6,7 @@ train_pipeline = [
     dict(type='LoadPicture'),
     dict(type='ResizeToHR', size=112),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='LowResolution', ratio=1, keep_hr=False, transforms=[dict(type='PackInputs')]),
+    dict(type='LowResolution', ratio=1, keep_hr=False, vary=True, transforms=[dict(type='PackInputs')]),
 ]
 test_pipeline = [
     dict(type='LoadPicture'),

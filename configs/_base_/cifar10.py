@@ -8,6 +8,7 @@ train_pipeline = [
         type='LowResolution',
         ratio=1,
         keep_hr=False,
+        vary=True,
         transforms=[dict(type='RandomFlip', prob=0.5), dict(type='PackInputs')],
     ),
 ]

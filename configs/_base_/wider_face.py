@@ -8,6 +8,7 @@ train_pipeline = [
         type='LowResolution',
         ratio=1,
         keep_hr=False,
+        vary=True,
         transforms=[
             dict(type='SquareCrop', scales=(0.3, 0.45, 0.6, 0.8, 1.0)),
             dict(

@@ -15,7 +15,7 @@ from torchvision.datasets import FakeData
 
 import askd_mmdet.core  # noqa: F401
 from askd_mmdet.degradation import LowResolution, LowResolutionHook, low_resolution
-from askd_mmdet.degradation.pipelines import refuse_switches
+from askd_mmdet.degradation.pipelines import degradations, refuse_switches
 from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.training.seed import seed_all
 from tests.own_model import TRAIN, detector
@@ -104,6 +104,13 @@ def test_the_settings_are_those_of_the_degradation(coco):
     image = cv2.resize(image, (64, 64))
     mirrored = image[:, ::-1]
     assert any(np.array_equal(found.permute(1, 2, 0).numpy(), picture) for picture in (image, mirrored))
+
+
+def test_a_camera_varies_in_training_alone(coco):
+    train, val = built(of_coco(coco)), built(of_coco(coco))
+    runner = runner_of(train, val)
+    LowResolutionHook(ratio=4, recipe='camera').before_train(runner)
+    assert [degradations(data)[0].vary for data in (train, val)] == [True, False]
 
 
 def test_many_ratios_need_one_to_validate_at(coco):

@@ -1,5 +1,7 @@
 import copy
 import random
+from collections import Counter
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from skimage import data
 
 from askd_mmdet.degradation import LowResolution, ResizeToHR, enlarge, low_resolution
 from askd_mmdet.degradation import transform as transform_module
+from askd_mmdet.degradation.camera import CAMERAS, photograph
 from askd_mmdet.training.config import load_config
 
 PICTURES = [getattr(data, name)() for name in ('astronaut', 'chelsea', 'coffee')]
@@ -85,7 +88,13 @@ def test_twins_get_identical_random_transforms(dtype):
 
 @pytest.mark.parametrize(
     'setting',
-    [dict(ratio=4), dict(size=24), dict(ratio=8, sigma=2.0), dict(ratio=4, recipe='authors')],
+    [
+        dict(ratio=4),
+        dict(size=24),
+        dict(ratio=8, sigma=2.0),
+        dict(ratio=4, recipe='authors'),
+        dict(ratio=4, recipe='camera'),
+    ],
 )
 def test_each_twin_equals_the_plain_pipeline_on_its_picture(setting):
     transform = build(**setting, keep_hr=True)
@@ -232,7 +241,7 @@ def test_a_skipped_twin_skips_the_sample(skipped):
         (dict(size=24), 'ratio=4 and size=24, expected exactly one'),
         (dict(ratio=[]), r'ratio=\[\]'),
         (dict(ratio=[2, 0.5]), r'ratio=\[2, 0.5\], expected at least one finite number, at least 1'),
-        (dict(recipe='bicubic'), "recipe='bicubic', expected 'paper' or 'authors'"),
+        (dict(recipe='bicubic'), "recipe='bicubic', expected 'paper', 'authors', 'camera'"),
     ],
 )
 def test_wrong_settings_fail_when_built(settings, message):
@@ -265,6 +274,37 @@ def test_a_classification_pipeline_keeps_the_pair():
         assert isinstance(sample['data_samples'], BaseDataElement)
         assert torch.equal(sample['inputs'], sample['hr_inputs'])
         assert torch.equal(sample['inputs'], expected['inputs'])
+
+
+def test_a_camera_varies_in_training_by_the_seed_and_treats_a_test_picture_always_alike():
+    def pictures(vary, first_seed):
+        transform = build([dict(type='PackDetInputs')], ratio=4, recipe='camera-drone', vary=vary)
+        seed(first_seed)
+        return [transform(loaded(1))['inputs'].numpy() for _ in range(3)]
+
+    one, again, other = pictures(True, 0), pictures(True, 0), pictures(True, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(one, again))
+    assert len({picture.tobytes() for picture in (*one, *other)}) == 6
+    fixed = [*pictures(False, 0), *pictures(False, 1)]
+    expected = low_resolution(PICTURES[1], 4, recipe='camera-drone').transpose(2, 0, 1)
+    assert all(np.array_equal(picture, expected) for picture in fixed)
+    before = random_states()
+    build([dict(type='PackDetInputs')], ratio=4, recipe='camera')(loaded())
+    np.testing.assert_equal(random_states(), before)
+
+
+def test_a_camera_draws_one_of_all_kinds(monkeypatch):
+    kinds = Counter()
+
+    def watched(image, size, camera, rng):
+        kinds[camera] += 1
+        return photograph(image, size, camera, rng)
+
+    # The package has a function of this module's name.
+    monkeypatch.setattr(import_module('askd_mmdet.degradation.low_resolution'), 'photograph', watched)
+    for number in range(40):
+        low_resolution(PICTURES[1], 4, recipe='camera', rng=np.random.default_rng(number))
+    assert set(kinds) == set(CAMERAS.values())
 
 
 @pytest.mark.parametrize('recipe', ['paper', 'authors'])
