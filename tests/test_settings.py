@@ -13,11 +13,15 @@ from askd_mmdet.degradation import LowResolution, low_resolution
 from askd_mmdet.distillation import (
     AttentionSimilarityLoss,
     AttentionTransferLoss,
+    ChannelWiseLoss,
+    ClassRelationLoss,
     DistillationHook,
     FeatureLoss,
     FeatureSimilarityLoss,
     HybridOrderRelationLoss,
     LogitLoss,
+    MaskedGenerationLoss,
+    NormalisedFeatureLoss,
     RelationLoss,
 )
 from askd_mmdet.experiments import run_jobs, seconds_of
@@ -44,6 +48,10 @@ def lr_picture(**settings):
 
 def logits(**settings):
     return LogitLoss('head.fc', **settings)
+
+
+def generation(**settings):
+    return MaskedGenerationLoss(**dict(channels=[4]) | settings)
 
 
 def hook(**settings):
@@ -150,10 +158,14 @@ WRONG = [
         for loss in (
             AttentionSimilarityLoss,
             AttentionTransferLoss,
+            ChannelWiseLoss,
+            ClassRelationLoss,
             FeatureLoss,
             FeatureSimilarityLoss,
+            generation,
             HybridOrderRelationLoss,
             logits,
+            NormalisedFeatureLoss,
             RelationLoss,
         )
     ),
@@ -166,6 +178,12 @@ WRONG = [
     (HybridOrderRelationLoss, 'orders', (1.0, (1, 1), (1, 1, '1'), (1, 1, NAN), (1, 1, -1), None)),
     (RelationLoss, 'distances', (-1, *NOT_FINITE)),
     (RelationLoss, 'angles', (-1, *NOT_FINITE)),
+    (ChannelWiseLoss, 'temperature', (0, -4, *NOT_FINITE)),
+    (ClassRelationLoss, 'between', (-1, *NOT_FINITE)),
+    (ClassRelationLoss, 'within', (-1, *NOT_FINITE)),
+    (ClassRelationLoss, 'temperature', (0, -4, *NOT_FINITE)),
+    (generation, 'channels', (256, [], [0], [4, 2.5], ['4'], None)),
+    (generation, 'ratio', (1, -0.1, *NOT_FINITE)),
     (hook, 'losses', ({}, None, ['loss'], 'loss')),
     (lambda loss_x: hook(losses=dict(loss_x=loss_x)), 'loss_x', (None, 'FeatureLoss', {})),
     (hook, 'checkpoint', (None, 5, '', ['a.pth'])),

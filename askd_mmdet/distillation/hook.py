@@ -6,10 +6,13 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import all_reduce, broadcast
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import weights_to_cpu
 from torch import Tensor, nn
 
 from askd_mmdet.degradation.pipelines import degradations, pipeline_of, refuse_switches
@@ -32,6 +35,10 @@ class DistillationHook(Hook):
     student's own losses, so the ordinary train step logs and back-propagates them; AMP, gradient accumulation and DDP
     need no special case. The teacher is no part of the student, nor of its checkpoint, and draws no random number: with
     weight 0 a run equals the plain one bit for bit.
+
+    The weights of its own that a loss has (`MaskedGenerationLoss`) are trained by the student's optimizer, in its last
+    group, unless the loss has weight 0; clipping counts their gradients. For a run that is resumed, checkpoints keep
+    them under 'distillation'.
 
     In the log `loss` is the total. Where the student's own loss has this name, as in MMPretrain's heads, it is logged
     as `loss_task`.
@@ -93,7 +100,34 @@ class DistillationHook(Hook):
         check_type('DistillationHook', 'store', store, bool, str, Path)
         self.store = Path(f'{checkpoint}.maps') if store is True else store and Path(store)
         self.takes_hr_images = not self.store  # LowResolutionHook asks
-        self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
+        with preserved_random_state():  # some draw weights of their own
+            self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
+
+    def before_run(self, runner: Runner) -> None:
+        """Have the student's optimizer train the weights of the losses too, before it is resumed."""
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            return  # a test builds none
+        for loss in self.losses.values():
+            loss.to(get_device()).requires_grad_(loss.weight > 0)
+            for weight in loss.parameters():
+                broadcast(weight.data)
+                if weight.requires_grad:
+                    # DDP, which wrapped the student, averages the student's gradients alone.
+                    weight.register_post_accumulate_grad_hook(lambda weight: all_reduce(weight.grad, 'mean'))
+                    runner.optim_wrapper.param_groups[-1]['params'].append(weight)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the weights of the losses beside the student's."""
+        weights = {name: weights_to_cpu(loss.state_dict()) for name, loss in self.losses.items()}
+        if any(weights.values()):
+            checkpoint['distillation'] = weights
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take them up again where the run goes on."""
+        if runner._resume:
+            saved = checkpoint.get('distillation', {})
+            for name, loss in self.losses.items():
+                loss.load_state_dict(saved.get(name, {}))
 
     def before_train(self, runner: Runner) -> None:
         """Build the teacher and tap both networks. Later than the student's initialisation, so as not to disturb it."""

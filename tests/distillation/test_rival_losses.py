@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.registry import MODELS
 from scipy.special import rel_entr, softmax
+from scipy.stats import pearsonr, zscore
 
 from askd_mmdet.distillation import HybridOrderRelationLoss
+from askd_mmdet.distillation.losses.channel_wise import channel_wise_divergence
+from askd_mmdet.distillation.losses.class_relation import pearson_distance
+from askd_mmdet.distillation.losses.normalised_feature import normalised_distance
 from askd_mmdet.distillation.losses.relations import angle_distance, pair_distances
 from tests.toy_run import ROOT
 
@@ -68,6 +72,28 @@ def horkd(student, teacher, orders=(1, 20, 25)):
     return np.dot(orders, terms)
 
 
+def cwd(student, teacher, temperature, weight):
+    """Channel by channel."""
+    divergences = [
+        kl(s.reshape(1, -1), t.reshape(1, -1), temperature, 1)
+        for s, t in zip(student.flatten(0, 1), teacher.flatten(0, 1))
+    ]
+    return weight * np.mean(divergences)
+
+
+def pkd(student, teacher):
+    """Half the squared difference of what `zscore` makes of each channel."""
+    s, t = (zscore(x.double().numpy(), axis=(0, *range(2, x.ndim))) for x in (student, teacher))
+    return 6 * ((s - t) ** 2).mean() / 2
+
+
+def dist(student, teacher, temperature, between, within):
+    s, t = (softmax(x.double().numpy() / temperature, axis=1) for x in (student, teacher))
+    rows = np.mean([1 - pearsonr(a, b).statistic for a, b in zip(s, t)])
+    columns = np.mean([1 - pearsonr(a, b).statistic for a, b in zip(s.T, t.T)])
+    return temperature**2 * (between * rows + within * columns)
+
+
 FORMULAS = {
     'kd': (
         dict(type='LogitLoss', tap='head.fc', weight=2.0),
@@ -99,6 +125,19 @@ FORMULAS = {
     'horkd-weighted': (
         dict(type='HybridOrderRelationLoss', orders=(1.0, 0.5, 20.0), weight=2.0),
         lambda s, t: 2 * horkd(s, t, (1, 0.5, 20)),
+        (6, 5),
+    ),
+    'cwd': (dict(type='ChannelWiseLoss'), lambda s, t: cwd(s, t, 1, 5), (3, 4, 5, 6)),
+    'cwd-paper': (
+        dict(type='ChannelWiseLoss', temperature=4.0, weight=50.0),
+        lambda s, t: cwd(s, t, 4, 50),
+        (3, 4, 5, 6),
+    ),
+    'pkd': (dict(type='NormalisedFeatureLoss'), pkd, (3, 4, 5, 6)),
+    'dist': (dict(type='ClassRelationLoss'), lambda s, t: dist(s, t, 1, 2, 2), (6, 5)),
+    'dist-weighted': (
+        dict(type='ClassRelationLoss', between=1.0, within=0.5, temperature=4.0, weight=3.0),
+        lambda s, t: 3 * dist(s, t, 4, 1, 0.5),
         (6, 5),
     ),
 }
@@ -166,6 +205,50 @@ def test_relations_do_not_see_a_rigid_motion_and_angles_not_even_a_scale(seed, s
     assert angle_distance(scale * moved, x).item() < 1e-12
 
 
+@given(st.integers(0, 10**6), st.floats(0.5, 20), st.floats(-20, 20))
+def test_what_the_correlations_and_the_divergence_of_channels_do_not_see(seed, scale, offset):
+    student, teacher = (x[0] for x in features(seed, (3, 2, 4, 5), count=1, dtype=torch.float64))
+    factors, offsets = (torch.tensor([1.0, x], dtype=torch.float64)[:, None, None] for x in (scale, offset))
+    moved = student * factors + offsets
+    # What is added to the variance is more beside a small one.
+    torch.testing.assert_close(
+        normalised_distance(moved, teacher), normalised_distance(student, teacher), rtol=1e-3, atol=1e-4
+    )
+    torch.testing.assert_close(
+        channel_wise_divergence(student + offsets, teacher), channel_wise_divergence(student, teacher)
+    )
+    rows, others = student.flatten(1), teacher.flatten(1)
+    torch.testing.assert_close(pearson_distance(scale * rows + offset, others), pearson_distance(rows, others))
+
+
+@given(st.integers(0, 10**6))
+def test_the_normalised_distance_is_one_minus_pearsons_r(seed):
+    student, teacher = (x[0] for x in features(seed, (3, 2, 4, 5), count=1, dtype=torch.float64))
+    expected = pearson_distance(*(x.transpose(0, 1).flatten(1) for x in (student, teacher)))
+    torch.testing.assert_close(normalised_distance(student, teacher), expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['cwd', 'pkd', 'dist'])
+@pytest.mark.parametrize('constant', [0.0, 1e4])
+def test_what_does_not_vary_gives_a_finite_gradient(name, constant):
+    """A channel that is dead or large everywhere; logits that say nothing, or one class alone."""
+    config, _, shape = FORMULAS[name]
+    student, teacher = (x[0] for x in features(0, shape, count=1))
+    student[:, 0] = constant
+    student.requires_grad_()
+    evaluate(MODELS.build(config), [student], [teacher]).backward()
+    assert student.grad.isfinite().all() and student.grad.abs().max() < 1e3
+
+
+def test_a_batch_of_one_has_no_relation_within_classes():
+    student, teacher = (x[0] for x in features(0, (1, 5), count=1))
+    student.requires_grad_()
+    loss = MODELS.build(dict(type='ClassRelationLoss', between=0.0, within=3.0))
+    value = evaluate(loss, [student], [teacher])
+    value.backward()
+    assert value.item() == 3 and not student.grad.any()
+
+
 @pytest.mark.parametrize('block', [1, 2, 5, 16])
 def test_the_gradient_of_the_angles_is_that_of_the_whole_sum(block):
     student, teacher = (x[0].double().requires_grad_() for x in features(3, (5, 4)))
@@ -217,6 +300,21 @@ def test_each_order_of_horkd_has_a_share_of_the_gradient_worth_having(rank, like
 def test_the_shares_that_horkd_states():
     for rank, shares in ((16, (17, 42, 41)), (512, (48, 26, 25))):
         assert 100 * order_shares(rank, 0.5) == pytest.approx(shares, abs=1)
+
+
+@pytest.mark.parametrize('name', ['cwd', 'pkd'])
+def test_a_level_takes_no_more_operators_than_the_cosine_of_its_features(name):
+    def operators(config, levels):
+        student, teacher = features(0, (2, 3, 4, 5), levels)
+        for x in student:
+            x.requires_grad_()
+        loss = MODELS.build(config)
+        with torch.profiler.profile() as profiler:
+            evaluate(loss, student, teacher).backward()
+        return sum(event.name.startswith('aten::') for event in profiler.events())
+
+    ours, cosine = (operators(FORMULAS[n][0], 5) - operators(FORMULAS[n][0], 1) for n in (name, 'f-skd'))
+    assert 0 < ours <= cosine
 
 
 @pytest.mark.parametrize('name', ['HybridOrderRelationLoss', 'RelationLoss'])
