@@ -14,6 +14,7 @@ METHODS = {
     '_kd': dict(loss_logit=KD),
     '_at-kd': dict(loss_logit=KD, loss_attention=dict(type='AttentionTransferLoss', weight=1000.0)),
     '_rkd-kd': dict(loss_logit=KD, loss_relation=dict(type='RelationLoss', distances=25.0, angles=50.0, weight=1.0)),
+    '_dist': dict(loss_relation=dict(type='ClassRelationLoss', between=2.0, within=2.0)),
     '_askd': dict(loss_attention=ASKD),
     '_askd-kd': dict(loss_logit=KD, loss_attention=ASKD),
 }
@@ -41,6 +42,8 @@ def test_an_experiment_differs_from_its_hr_in_resolution_and_distillation_only(h
     cfg.train_dataloader.dataset.pipeline[-1].keep_hr = False
     if method:
         hook = cfg.custom_hooks.pop()
+        if method == '_dist' and 'cifar10' in hr:
+            assert hook.losses.loss_relation.pop('temperature') == 4
         assert hook.losses == METHODS[method]
         assert hook.teacher == f'askd_mmdet::classification/{hr}.py'
         assert hook.checkpoint == f'work_dirs/{hr}/epoch_{cfg.train_cfg.max_epochs}.pth'

@@ -1,4 +1,4 @@
-"""The ten experiments of table 5 and their shrunk siblings: what they state, and where they differ."""
+"""The experiments of table 5, three rivals and their shrunk siblings: what they state, and where they differ."""
 
 import math
 
@@ -17,9 +17,25 @@ from askd_mmdet.training.config import find_config
 from tests.toy_run import ASKD, BASE, HR, ROOT, types
 
 VARIANTS = ('bn', 'gn-dcn')
+RIVALS = ('cwd', 'mgd', 'pkd')
 EXPERIMENTS = [(v, s) for v in VARIANTS for s in ('', '-16x', '-16x_askd', '-32x', '-32x_askd')]
+EXPERIMENTS += [('bn', f'-16x_{rival}') for rival in RIVALS]
 
 SMALL = ('', '-4x', '-4x_askd')
+
+
+def losses(method, levels, channels):
+    """Of a method, on an FPN of so many levels and channels."""
+    return {
+        'askd': dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
+        'cwd': dict(loss_feature=dict(type='ChannelWiseLoss', tap='neck.0', weight=5.0)),
+        'pkd': dict(loss_feature=dict(type='NormalisedFeatureLoss', tap='neck.0', weight=6.0)),
+        'mgd': dict(
+            loss_feature=dict(
+                type='MaskedGenerationLoss', tap='neck.0', channels=[channels] * levels, ratio=0.65, weight=2e-5
+            )
+        ),
+    }[method]
 
 
 def load(variant, setting=''):
@@ -41,16 +57,16 @@ def test_there_are_these_and_no_others():
 def test_an_experiment_differs_from_its_hr_in_ratio_and_distillation_only(variant, setting):
     cfg, hr = load(variant, setting), load(variant)
     ratio = int(setting.split('x')[0].lstrip('-') or 1)
-    distilled = setting.endswith('askd')
+    method = setting.partition('_')[2]
     for split in ('train', 'val', 'test'):
         step = cfg[f'{split}_dataloader'].dataset.pipeline[-1]
         assert (step.type, step.ratio) == ('LowResolution', ratio)
         step.ratio = 1
-    assert cfg.train_dataloader.dataset.pipeline[-1].keep_hr == distilled
+    assert cfg.train_dataloader.dataset.pipeline[-1].keep_hr == bool(method)
     cfg.train_dataloader.dataset.pipeline[-1].keep_hr = False
-    if distilled:
+    if method:
         hook = cfg.custom_hooks.pop()
-        assert hook.losses == dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0))
+        assert hook.losses == losses(method, levels=6, channels=256)
         assert hook.teacher == f'askd_mmdet::detection/tinaface_r50-{variant}-cbam_widerface.py'
         assert find_config(hook.teacher).is_file()
         assert hook.checkpoint == f'work_dirs/tinaface_r50-{variant}-cbam_widerface/epoch_630.pth'
@@ -58,17 +74,17 @@ def test_an_experiment_differs_from_its_hr_in_ratio_and_distillation_only(varian
     assert cfg.to_dict() == hr.to_dict()
 
 
-@pytest.mark.parametrize('setting', SMALL[1:])
+@pytest.mark.parametrize('setting', [*SMALL[1:], *(f'-4x_{rival}' for rival in RIVALS)])
 def test_a_small_experiment_differs_from_its_hr_in_ratio_and_distillation_only(setting):
     cfg, hr = (Config.fromfile(ROOT / f'configs/small/tinaface_r50-bn-cbam_masks{s}.py') for s in (setting, ''))
     for split in ('train', 'val', 'test'):
         step = cfg[f'{split}_dataloader'].dataset.pipeline[-1]
         assert step.ratio == 4
         step.ratio = 1
-    if setting.endswith('askd'):
+    if method := setting.partition('_')[2]:
         cfg.train_dataloader.dataset.pipeline[-1].keep_hr = False
         hook = cfg.custom_hooks.pop()
-        assert hook.losses == dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0))
+        assert hook.losses == losses(method, levels=4, channels=64)
         assert Config.fromfile(find_config(hook.teacher)).to_dict() == hr.to_dict()
         assert hook.checkpoint == f'work_dirs/tinaface_r50-bn-cbam_masks/epoch_{hr.train_cfg.max_epochs}.pth'
     assert cfg.to_dict() == hr.to_dict()

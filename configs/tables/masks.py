@@ -23,5 +23,8 @@ rows = [
     dict(resolution='1x', method='HR teacher', config=_hr),
     dict(resolution='4x', method='HR teacher', config=_lr, trained=_hr),
     dict(resolution='4x', method='Base', config=_lr),
+    dict(resolution='4x', method='CWD', config=_lr.replace('.py', '_cwd.py')),
+    dict(resolution='4x', method='PKD', config=_lr.replace('.py', '_pkd.py')),
+    dict(resolution='4x', method='MGD', config=_lr.replace('.py', '_mgd.py')),
     dict(resolution='4x', method='A-SKD', config=_lr.replace('.py', '_askd.py')),
 ]

@@ -8,5 +8,6 @@ rows = [
     dict(resolution='4x', method='KD', config=hr.replace('.py', '-4x_kd.py')),
     dict(resolution='4x', method='AT+KD', config=hr.replace('.py', '-4x_at-kd.py'), paper=(65.79,)),
     dict(resolution='4x', method='RKD+KD', config=hr.replace('.py', '-4x_rkd-kd.py'), paper=(65.95,)),
+    dict(resolution='4x', method='DIST', config=hr.replace('.py', '-4x_dist.py')),
     dict(resolution='4x', method='A-SKD+KD', config=hr.replace('.py', '-4x_askd-kd.py'), paper=(66.52,)),
 ]

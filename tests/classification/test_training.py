@@ -16,6 +16,7 @@ METHODS = {
     'askd-kd': ['loss_logit', 'loss_attention'],
     'at-kd': ['loss_logit', 'loss_attention'],
     'rkd-kd': ['loss_logit', 'loss_relation'],
+    'dist': ['loss_relation'],
 }
 
 

@@ -1,0 +1,5 @@
+# MGD: the FPN's outputs, generated from the student's masked ones; as the paper has it for one-stage detectors.
+_base_ = './tinaface_r50-bn-cbam_masks-4x_askd.py'
+_base_.custom_hooks[-1].losses = dict(
+    loss_feature=dict(type='MaskedGenerationLoss', tap='neck.0', channels=[64] * 4, ratio=0.65, weight=2e-5)
+)
