@@ -46,7 +46,7 @@ def identities(folder, pictures):
 # Task: the student's config, its teacher's, and what makes its data.
 TASKS = {
     'detection': ('tinaface_r50-bn-cbam_toy-4x_askd', 'tinaface_r50-bn-cbam_toy', wider_face),
-    'recognition': ('arcface_ir18-cbam_toy-4x_askd', 'arcface_ir18-cbam_toy', identities),
+    'recognition': ('arcface_ir18-cbam_toy-8x_askd', 'arcface_ir18-cbam_toy', identities),
 }
 
 

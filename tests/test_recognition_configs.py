@@ -199,7 +199,7 @@ def test_the_rate_falls_in_epochs_6_11_15_and_17(tmp_path):
     assert rates.seen == pytest.approx([rate for rate in epochs for _ in range(2)])
 
 
-@pytest.mark.parametrize('suffix', ['', '-4x', '-4x_askd'])
+@pytest.mark.parametrize('suffix', ['', '-8x', '-8x_askd'])
 def test_the_toy_runs_the_same_classes_as_the_real_experiments(suffix):
     cfg, real = Config.fromfile(ROOT / f'configs/toy/arcface_ir18-cbam_toy{suffix}.py'), load(suffix)
     for part in ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator', 'custom_hooks', 'optim_wrapper'):

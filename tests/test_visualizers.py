@@ -25,7 +25,7 @@ BACKENDS = re.findall(r'^\| `(\w+VisBackend)` \| `pip install (\w+)` \|', PAGE, 
 RUNS = {
     'detection': (ASKD, HR, ['loss_attention', 'loss_iou', 'wider_face/hard']),
     'recognition': (
-        'arcface_ir18-cbam_toy-4x_askd',
+        'arcface_ir18-cbam_toy-8x_askd',
         'arcface_ir18-cbam_toy',
         ['loss_attention', 'loss_arcface', 'verification/accuracy'],
     ),

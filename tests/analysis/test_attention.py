@@ -164,7 +164,7 @@ def test_pairs_of_a_folder_of_one_s_own(toy_data, folder, tmp_path):
     assert not np.array_equal(found['a.png'].lr, own) and found['a.png'].lr.shape == own.shape
 
 
-@pytest.mark.parametrize('config', ['toy/arcface_ir18-cbam_toy-4x', 'toy/resnet18-cbam_toy'])
+@pytest.mark.parametrize('config', ['toy/arcface_ir18-cbam_toy-8x', 'toy/resnet18-cbam_toy'])
 def test_pairs_for_the_other_tasks(config, folder):
     found = list(PicturePairs(f'askd_mmdet::{config}.py', pictures=folder, ratio=4))
     assert len(found) == 4 and all(pair.hr.shape == pair.lr.shape for pair in found)

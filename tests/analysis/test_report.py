@@ -249,7 +249,7 @@ def small(name, data, work_dir, options, teacher=None):
 def test_a_report_on_recognizers(toy_faces, askd, tmp_path):
     (tmp_path / 'toy_faces').symlink_to(toy_faces)
     options = dict(batch_size=8, num_workers=0, persistent_workers=False)
-    for name in ('', '-4x', '-4x_askd'):
+    for name in ('', '-8x', '-8x_askd'):
         teacher = tmp_path / 'runs/hr/epoch_1.pth' if name.endswith('askd') else None
         train(small(f'toy/arcface_ir18-cbam_toy{name}', tmp_path, tmp_path / f'runs/{name or "hr"}', options, teacher))
     status, output, errors = askd('report', tmp_path / 'runs', '--out', tmp_path / 'report.html', '--ratios', 1, 8)

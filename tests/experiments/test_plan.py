@@ -38,7 +38,7 @@ def test_no_difference_changes_nothing(target, original):
     assert transplant(target, original, original) == target
 
 
-@pytest.mark.parametrize('suffix', ['-4x', '-4x_askd'])
+@pytest.mark.parametrize('suffix', ['-8x', '-8x_askd'])
 def test_the_toy_of_a_row_is_the_toy_config_that_was_written_by_hand(suffix):
     toy, by_hand, real, hr = (
         Config.fromfile(ROOT / f'configs/{name}.py').to_dict()

@@ -9,7 +9,7 @@ from askd_mmdet.training import read_checkpoint
 from tests.test_recognition_configs import METHODS, TEACHER
 from tests.toy_run import ROOT, distillation, train
 
-HR, BASE, ASKD = (f'arcface_ir18-cbam_toy{suffix}' for suffix in ('', '-4x', '-4x_askd'))
+HR, BASE, ASKD = (f'arcface_ir18-cbam_toy{suffix}' for suffix in ('', '-8x', '-8x_askd'))
 
 
 def toy_config(name, data, work_dir, teacher=None, **options):

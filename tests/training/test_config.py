@@ -103,7 +103,7 @@ def askd(*args, cwd):
     return subprocess.run([*COMMAND, *map(str, args)], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
-STUDENT = 'askd_mmdet::toy/arcface_ir18-cbam_toy-4x_askd.py'
+STUDENT = 'askd_mmdet::toy/arcface_ir18-cbam_toy-8x_askd.py'
 
 
 def test_the_teacher_is_named_on_the_command_line_and_missed_with_the_command_that_trains_it(toy_faces, folder):

@@ -1,5 +1,5 @@
 # A-SKD student of the recognition demo.
-_base_ = './arcface_ir18-cbam_toy-4x.py'
+_base_ = './arcface_ir18-cbam_toy-8x.py'
 _base_.train_dataloader.dataset.pipeline[-1].keep_hr = True
 custom_hooks = [
     *_base_.custom_hooks,
