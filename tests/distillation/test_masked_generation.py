@@ -99,9 +99,13 @@ def test_half_precision_is_computed_in_float32():
     assert found == evaluate(loss, [student[0].float()], [teacher[0].float()])
 
 
-def test_masks_disturb_no_other_draw_differ_from_step_to_step_and_repeat_with_the_seed():
-    student, teacher = features(4, (2, 3, 8, 8))
-    loss = MaskedGenerationLoss([3])
+GPU = pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU'))
+
+
+@pytest.mark.parametrize('device', ['cpu', GPU])
+def test_masks_disturb_no_other_draw_differ_from_step_to_step_and_repeat_with_the_seed(device):
+    student, teacher = ([x[0].to(device)] for x in features(4, (2, 3, 8, 8)))
+    loss = MaskedGenerationLoss([3]).to(device)
 
     def epoch():
         torch.manual_seed(7)
