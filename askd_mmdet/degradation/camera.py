@@ -43,9 +43,8 @@ CAMERAS = {
 def photograph(image: np.ndarray, size: tuple[int, int], camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """A small picture of a scene, as a camera delivers it.
 
-    The scene is brought to twice the size by its mean, where the blur is; a kernel drawn at random takes it to the
-    size. Blur, noise, a first JPEG and this resampling happen in random order, as in BSRGAN (Zhang et al., 2021), and
-    the last JPEG at the end.
+    The scene is brought to twice the size by its mean, and to the size by a kernel drawn at random. Blur, noise and a
+    first JPEG follow in random order, as in BSRGAN (Zhang et al., 2021), and the last JPEG at the end.
 
     Args:
         image: uint8, (H, W, 1) or (H, W, 3).
@@ -71,27 +70,19 @@ def photograph(image: np.ndarray, size: tuple[int, int], camera: Camera, rng: np
         raise ValueError(f"found {image.shape[2]} channels, expected 1 or 3: the recipe 'camera' ends with a JPEG")
     height, width = np.minimum(2 * np.array(size), image.shape[:2]).tolist()
     picture = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-
-    def resample(picture):
-        return cv2.resize(picture, size[::-1], interpolation=int(rng.choice(_KERNELS)))
-
-    steps = [
-        lambda picture: _blurred(picture, camera, picture.shape[0] / size[0], rng),
-        lambda picture: _noisy(picture, camera, rng),
-        resample,
-        *[lambda picture: _compressed(picture, camera, rng)] * (rng.random() < camera.twice),
-    ]
+    picture = cv2.resize(picture, size[::-1], interpolation=int(rng.choice(_KERNELS)))
+    steps = [_blurred, _noisy, *[_compressed] * (rng.random() < camera.twice)]
     for i in rng.permutation(len(steps)):
-        picture = steps[i](picture)
+        picture = steps[i](picture, camera, rng)
     return _compressed(picture, camera, rng).reshape(*size, image.shape[2])
 
 
-def _blurred(picture, camera, scale, rng):
-    """Blurred by the lens, or along a line; `scale` is the picture's size over the LR size."""
+def _blurred(picture, camera, rng):
+    """Blurred by the lens, or along a line."""
     if rng.random() >= camera.moving:
-        across, down = scale * rng.uniform(*camera.defocus, 2)
+        across, down = rng.uniform(*camera.defocus, 2)
         return cv2.GaussianBlur(picture, (0, 0), across, sigmaY=down)
-    reach = scale * rng.uniform(*camera.motion) / 2
+    reach = rng.uniform(*camera.motion) / 2
     angle = rng.uniform(0, np.pi)
     side = int(np.ceil(reach))
     kernel = np.zeros((2 * side + 1, 2 * side + 1), np.float32)
