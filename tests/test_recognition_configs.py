@@ -47,7 +47,7 @@ def test_there_are_these_and_no_others():
     names = {path.stem.removeprefix(TEACHER) for path in (ROOT / 'configs/recognition').glob(f'{TEACHER}*.py')}
     authors = {f'-{row}-authors{student}' for row in ROWS for student in ('', '_askd')}
     expected = {f'-{row}_{method}' if method else f'-{row}' for row, method in EXPERIMENTS}
-    assert names == {'', '-1x2x4x8x', '-1x2x4x8x_askd', *authors, *expected}
+    assert names == {'', '-1x2x4x8x', '-1x2x4x8x_askd', '-4x_askd-classifier', *authors, *expected}
 
 
 @pytest.mark.parametrize('row, method', EXPERIMENTS)
@@ -73,6 +73,20 @@ def test_an_experiment_differs_from_its_hr_in_resolution_and_distillation_only(r
         assert cfg.test_evaluator == dict(type='IdentificationMetric')
         cfg.test_dataloader, cfg.test_evaluator = hr.test_dataloader, hr.test_evaluator
     assert cfg.to_dict() == hr.to_dict()
+
+
+@pytest.mark.parametrize('setting', ['', '-4x', '-4x_askd'])
+def test_adaface_is_another_head_and_teacher_alone(setting):
+    cfg, arcface = Config.fromfile(ROOT / f'configs/recognition/adaface_ir50-cbam_casia{setting}.py'), load(setting)
+    assert (cfg.model.head.type, cfg.model.head.scale, cfg.model.head.margins) == ('AdaFaceHead', 64.0, 0.4)
+    assert build(Config(cfg.to_dict())).head.concentration == pytest.approx(0.333)
+    cfg.model.head = arcface.model.head
+    if 'askd' in setting:
+        hook = cfg.custom_hooks[-1]
+        assert hook.teacher == 'askd_mmdet::recognition/adaface_ir50-cbam_casia.py'
+        assert hook.checkpoint == 'work_dirs/adaface_ir50-cbam_casia/epoch_20.pth'
+        cfg.custom_hooks[-1] = arcface.custom_hooks[-1]
+    assert cfg.to_dict() == arcface.to_dict()
 
 
 def test_one_student_may_see_many_resolutions():

@@ -1,5 +1,6 @@
 """The distillation hook: any OpenMMLab model becomes a student, its own code untouched."""
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -53,6 +54,8 @@ class DistillationHook(Hook):
             in float16 and read it from there, for trainings whose only random step is a flip; see
             :class:`StoredTeacher`. True keeps it beside the checkpoint, in a folder with `.maps` behind its name; a
             path names another folder. Students of one teacher, at any ratio, share it.
+        inherit: Names of modules of the student that begin with the weights that they have in the teacher, such as a
+            classifier; what keeps them so is the optimizer (`lr_mult=0` and `decay_mult=0` in its `paramwise_cfg`).
         dtype: What the teacher's convolutions compute in, by autocast: 'float32', 'bfloat16', 'float16', or by default
             what the student's do (the setting `amp`). Two bytes are faster where the processor has instructions for
             them, and less exact. The losses are computed in float32 in any case.
@@ -62,8 +65,8 @@ class DistillationHook(Hook):
         ValueError: For a setting of another type, a teacher without `model`, weights that do not fit it, an unknown
             dtype, a name without 'loss' or taken by the student, taps that match nothing, not equally often, where the
             teacher does not get, or with outputs that the loss cannot compare, a student with batch augmentations, a
-            hook that changes the training pipeline in later epochs, a batch without HR images, or a store that does not
-            fit.
+            hook that changes the training pipeline in later epochs, a batch without HR images, a store that does not fit,
+            or nothing to inherit.
 
     Example:
         >>> hook = DistillationHook(
@@ -80,6 +83,7 @@ class DistillationHook(Hook):
         losses: dict[str, dict],
         dtype: str | None = None,
         store: bool | str = False,
+        inherit: Sequence[str] = (),
     ):
         check_type('DistillationHook', 'losses', losses, dict)
         if bad := [name for name in losses if 'loss' not in str(name)]:
@@ -98,6 +102,8 @@ class DistillationHook(Hook):
         for name, loss in losses.items():
             check_type('DistillationHook', f'losses.{name}', loss, dict)
         check_type('DistillationHook', 'store', store, bool, str, Path)
+        check_type('DistillationHook', 'inherit', inherit or [''], list, tuple)
+        self.inherit = inherit
         self.store = Path(f'{checkpoint}.maps') if store is True else store and Path(store)
         self.takes_hr_images = not self.store  # LowResolutionHook asks
         with preserved_random_state():  # some draw weights of their own
@@ -140,6 +146,8 @@ class DistillationHook(Hook):
             named = not isinstance(self.teacher_cfg, dict)
             cfg = load_config(self.teacher_cfg, runner.cfg.filename) if named else Config(self.teacher_cfg)
             teacher = self._build_teacher(cfg)
+            if self.inherit and not runner.iter:  # what is resumed has weights of its own
+                self._hand_down(teacher, student)
             if self.store:
                 self.teacher = self._open_store(runner, teacher, cfg, patterns)
             else:
@@ -231,6 +239,15 @@ class DistillationHook(Hook):
         if taken := distilled.keys() & losses.keys():
             raise ValueError(f'the student already has losses named {sorted(taken)}; rename the distillation losses')
         return {**losses, **distilled}
+
+    def _hand_down(self, teacher: nn.Module, student: nn.Module) -> None:
+        for name in self.inherit:
+            try:
+                student.get_submodule(name).load_state_dict(teacher.get_submodule(name).state_dict())
+            except (AttributeError, RuntimeError) as error:
+                raise ValueError(
+                    f'DistillationHook(inherit=...): the student cannot begin with {name!r} of the teacher: {error}'
+                ) from error
 
     def _see(self, kwargs: dict, counts: dict[str, int]) -> dict[str, list[Tensor]]:
         return self.teacher.see(kwargs.get('data_samples') if self.store else self.hr_inputs, counts)

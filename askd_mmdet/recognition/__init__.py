@@ -5,6 +5,7 @@ from askd_mmdet.openmmlab import load
 
 load('mmpretrain')
 
+from askd_mmdet.recognition.adaface_head import AdaFaceHead
 from askd_mmdet.recognition.alignment import align
 from askd_mmdet.recognition.arcface_head import ArcFaceHead
 from askd_mmdet.recognition.datasets import (
@@ -24,6 +25,7 @@ from askd_mmdet.recognition.verification import verify
 from askd_mmdet.recognition.verification_metric import VerificationMetric
 
 __all__ = [
+    'AdaFaceHead',
     'ArcFaceHead',
     'FaceEmbedder',
     'FaceFolderDataset',

@@ -46,6 +46,8 @@ class ArcFaceHead(ArcFaceClsHead):
             computed on the CPU).
     """
 
+    loss_name = 'loss_arcface'
+
     def __init__(self, num_classes: int, in_channels: int, scale: float = 32.0, margins: float = 0.5, **kwargs):
         counts = dict(num_classes=num_classes, in_channels=in_channels, num_subcenters=kwargs.get('num_subcenters', 1))
         for name, value in counts.items():
@@ -65,4 +67,4 @@ class ArcFaceHead(ArcFaceClsHead):
                 'model.head.num_classes to the number of identities in the training data'
             )
         # Under mmpretrain's name, 'loss', it would hide the total of all losses from the log.
-        return dict(loss_arcface=super().loss(feats, data_samples, **kwargs)['loss'])
+        return {self.loss_name: super().loss(feats, data_samples, **kwargs)['loss']}

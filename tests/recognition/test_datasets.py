@@ -116,6 +116,14 @@ def test_a_bundle_gives_its_pairs(tmp_path):
     assert sample.sample_idx == 3 and sample.img_path.endswith('agedb_30.bin#3')
 
 
+def test_a_bundle_gives_a_picture_once_in_however_many_pairs_it_is(tmp_path):
+    write_bundle(tmp_path / 'lfw.bin', [jpeg(i) for i in (0, 1, 1, 2, 0, 3)], [True, False, True])
+    data = build('PairBundleDataset', data_root=str(tmp_path), ann_file='lfw.bin')
+    assert data.metainfo['pairs'].tolist() == [[0, 1], [1, 2], [0, 3]]
+    assert [data.get_data_info(i)['img_bytes'] for i in range(len(data))] == [jpeg(i) for i in range(4)]
+    assert [data.get_data_info(i)['img_path'] for i in (2, 3)] == [f'{tmp_path}/lfw.bin#3', f'{tmp_path}/lfw.bin#5']
+
+
 LFW = '1\t1\nAnna\t1\t2\nAnna\t2\tBela Kis\t1\n'
 PLAIN = 'Anna/Anna_0001.jpg Anna/Anna_0002.jpg 1\n\nAnna/Anna_0002.jpg\tBela Kis/Bela Kis_0001.jpg\t0\n'
 AUTHORS = PLAIN.replace('\t0', '\t-1')
