@@ -21,6 +21,8 @@ RIVALS = ('cwd', 'mgd', 'pkd')
 EXPERIMENTS = [(v, s) for v in VARIANTS for s in ('', '-16x', '-16x_askd', '-32x', '-32x_askd')]
 EXPERIMENTS += [('bn', f'-16x_{rival}') for rival in RIVALS]
 
+MANY = '-1x2x4x8x16x'
+
 SMALL = ('', '-4x', '-4x_askd')
 
 
@@ -50,7 +52,18 @@ def build(cfg):
 def test_there_are_these_and_no_others():
     names = {path.stem for path in (ROOT / 'configs/detection').glob('*.py')}
     without_cbam = {f'tinaface_r50-{v}_widerface' for v in VARIANTS}
-    assert names == {f'tinaface_r50-{v}-cbam_widerface{s}' for v, s in EXPERIMENTS} | without_cbam
+    many = {f'tinaface_r50-{v}-cbam_widerface{MANY}{s}' for v in VARIANTS for s in ('', '_askd')}
+    assert names == {f'tinaface_r50-{v}-cbam_widerface{s}' for v, s in EXPERIMENTS} | without_cbam | many
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('suffix', ['', '_askd'])
+def test_one_detector_may_see_many_resolutions(variant, suffix):
+    cfg, one = load(variant, f'{MANY}{suffix}'), load(variant, f'-16x{suffix}')
+    step = cfg.train_dataloader.dataset.pipeline[-1]
+    assert step.ratio == [1, 2, 4, 8, 16]
+    step.ratio = 16
+    assert cfg.to_dict() == one.to_dict()
 
 
 @pytest.mark.parametrize('variant, setting', EXPERIMENTS)

@@ -5,7 +5,7 @@ model = dict(
     backbone=dict(
         type='ZeroInitResNet',  # the file of ImageNet weights has neither these norms nor offsets
         norm_cfg=norm_cfg,
-        dcn=dict(type='DCN', deform_groups=1, fallback_on_stride=False),
+        dcn=dict(type='TorchvisionDCN', deform_groups=1, fallback_on_stride=False),
         stage_with_dcn=(False, False, True, True),
     ),
     bbox_head=dict(norm_cfg=norm_cfg),
