@@ -6,6 +6,7 @@ from askd_mmdet.openmmlab import load
 load('mmdet')
 
 from askd_mmdet.detection.cbam_resnet import CBAMResNet
+from askd_mmdet.detection.deformable import TorchvisionDCN
 from askd_mmdet.detection.detector import Detections, FaceDetector
 from askd_mmdet.detection.inception import InceptionContext
 from askd_mmdet.detection.iou_aware_head import IoUAwareRetinaHead
@@ -24,6 +25,7 @@ __all__ = [
     'InceptionContext',
     'IoUAwareRetinaHead',
     'SquareCrop',
+    'TorchvisionDCN',
     'VectorizedMaxIoUAssigner',
     'WiderFaceMetric',
     'WiderFaceTxtDataset',

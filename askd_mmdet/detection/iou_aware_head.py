@@ -75,7 +75,8 @@ class IoUAwareRetinaHead(RetinaHead):
         *args,
         **kwargs,
     ) -> dict[str, list[Tensor]]:
-        """The losses of every level: `loss_cls`, `loss_bbox` and `loss_iou`."""
+        """The losses of every level, `loss_cls`, `loss_bbox` and `loss_iou`, in float32 under autocast too."""
+        cls_scores, bbox_preds, iou_preds = ([x.float() for x in p] for p in (cls_scores, bbox_preds, iou_preds))
         # The parent hands every level's box prediction to loss_by_feat_single as it is; the IoU travels with it.
         losses = super().loss_by_feat(cls_scores, list(zip(bbox_preds, iou_preds)), *args, **kwargs)
         loss_bbox, loss_iou = zip(*losses['loss_bbox'])
