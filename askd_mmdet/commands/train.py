@@ -17,7 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const='auto',
         help='continue from the newest checkpoint of the work directory, or from the one named',
     )
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
+    parser.add_argument(
+        '--amp',
+        choices=['bfloat16', 'float16'],
+        help='automatic mixed precision, of the teacher too (float16 needs a GPU); amp=bfloat16 among the settings of '
+        'a config or of --cfg-options is the same',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -26,19 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    import torch
     from mmengine.registry import RUNNERS
 
+    from askd_mmdet.training.config import override
     from askd_mmdet.training.launch import read_config, set_teacher
 
-    if args.amp and not torch.cuda.is_available():
-        raise ValueError('--amp needs a GPU, and torch sees none here; train without it')
     cfg = read_config(args)
     if args.teacher or args.teacher_config:
         set_teacher(cfg, args.teacher, args.teacher_config)
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        override(cfg, dict(amp=args.amp))
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     if args.resume:

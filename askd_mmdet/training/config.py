@@ -16,6 +16,8 @@ CONFIGS = Path(__file__).resolve().parents[1] / '.mim/configs'
 DATA = 'data'
 # Top-level settings that somebody reads, beside the Runner's own.
 _READ = {'auto_scale_lr', 'custom_imports', 'data', 'runner_type'}
+# Those that only SafeRunner reads.
+_SAFE_RUNNER_READS = {'amp', 'channels_last'}
 # Of which MMEngine ignores entries that it does not know.
 _LENIENT = ('auto_scale_lr', 'env_cfg')
 
@@ -126,9 +128,11 @@ def check_read(cfg: Config, options: dict) -> None:
         ValueError: For a misspelt name, or a variable from which the config has already built its components. Names
             those that work.
     """
-    read = _READ | inspect.signature(Runner.__init__).parameters.keys()
+    read = _READ | _SAFE_RUNNER_READS | inspect.signature(Runner.__init__).parameters.keys()
     for name in options:
         first, *rest = name.split('.')
+        if first in _SAFE_RUNNER_READS and cfg.get('runner_type') != 'SafeRunner':
+            raise ValueError(f"{first} is read by our Runner alone: set runner_type='SafeRunner' in the config")
         if first not in read:
             leaf = name.rpartition('.')[2]
             names = [found for found in _names(cfg.to_dict(), read) if found.rpartition('.')[2] == leaf]

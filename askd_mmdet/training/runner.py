@@ -13,11 +13,14 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 from mmengine.visualization import Visualizer
+from torch import nn
 
+from askd_mmdet.training.amp import mixed
 from askd_mmdet.training.checkpoint import check_weights, use_safe_loading, weights_of
 from askd_mmdet.training.config import settle
 from askd_mmdet.training.introduction import introduce
-from askd_mmdet.training.settings import check_number
+from askd_mmdet.training.layout import channels_last
+from askd_mmdet.training.settings import check_number, check_type
 
 
 @RUNNERS.register_module()
@@ -26,6 +29,9 @@ class SafeRunner(Runner):
 
     Checkpoints are verified by their checksums, read as data only, must fit the model exactly, and appear on the disk
     complete or not at all. `--resume` without a file takes the newest complete checkpoint of the work directory.
+
+    It alone reads two settings of a config: `amp`, see :func:`askd_mmdet.training.amp.mixed`, and `channels_last`, True
+    or False, see :func:`askd_mmdet.training.layout.channels_last`.
     """
 
     @classmethod
@@ -61,6 +67,13 @@ class SafeRunner(Runner):
             visualizer = dict(visualizer, name=self.log_dir)
         return super().build_visualizer(visualizer)
 
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """MMEngine's wrapped model, laid out channels last where the config says so."""
+        wanted = self.cfg.get('channels_last', False)
+        check_type('SafeRunner', 'channels_last', wanted, bool)
+        # Before DDP, whose buckets have the layout of the weights.
+        return super().wrap_model(model_wrapper_cfg, channels_last(model) if wanted else model)
+
     def build_train_loop(self, loop: dict) -> BaseLoop:
         """MMEngine's loop.
 
@@ -77,6 +90,7 @@ class SafeRunner(Runner):
         return loop
 
     def train(self):
+        self.optim_wrapper = mixed(self.optim_wrapper, self.cfg.get('amp'))
         model = super().train()
         barrier()  # a process that left while the first one saves would abort under gloo, and torchrun end them all
         return model

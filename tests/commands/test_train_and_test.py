@@ -64,10 +64,11 @@ def test_launchers_say_how_they_are_called(script, usage):
     assert done.returncode == 2 and usage in done.stdout
 
 
-def test_amp_without_a_gpu_is_a_clear_error():
-    done = call('train', f'askd_mmdet::toy/{HR}.py', '--amp', environment=dict(CUDA_VISIBLE_DEVICES=''))
+def test_float16_without_a_gpu_is_a_clear_error(toy_data, tmp_path):
+    command = ['train', f'askd_mmdet::toy/{HR}.py', '--amp', 'float16', '--work-dir', tmp_path, *options(toy_data)]
+    done = call(*command, environment=dict(CUDA_VISIBLE_DEVICES=''))
     assert done.returncode == 1
-    assert '--amp needs a GPU' in done.stderr and 'Traceback' not in done.stderr
+    assert "amp='float16' needs a GPU" in done.stderr and 'Traceback' not in done.stderr
 
 
 def test_a_missing_config_is_named():

@@ -15,8 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
-from mmengine.registry import MODELS, OPTIM_WRAPPERS, RUNNERS, DefaultScope, Registry
+from mmengine.registry import MODELS, RUNNERS, DefaultScope, Registry
 from scipy.spatial.distance import cosine
 
 from askd_mmdet.attention import ChannelAttention, SpatialAttention
@@ -164,14 +163,6 @@ def test_an_interrupted_distillation_resumes_bit_for_bit(toy_data, teacher, tmp_
     resumed, watch = train(toy_config(ASKD, toy_data, tmp_path / 'cut', teacher, resume=True))
     assert len(watch.losses) == 4
     assert equal(resumed.model.state_dict(), whole.model.state_dict())
-
-
-@OPTIM_WRAPPERS.register_module()
-class BFloat16OptimWrapper(OptimWrapper):
-    """What AmpOptimWrapper does on a GPU, on the CPU."""
-
-    def optim_context(self, model):
-        return torch.autocast('cpu', torch.bfloat16)
 
 
 def test_under_autocast_the_loss_stays_in_float32(toy_data, teacher, tmp_path):

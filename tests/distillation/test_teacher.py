@@ -89,3 +89,23 @@ def test_in_two_bytes_it_puts_out_almost_the_same(norm_first):
         assert (a.dtype, b.dtype) == (torch.float32, torch.bfloat16)
         assert 0 < torch.dist(a, b.float()) / a.norm() < 0.01
     assert all(parameter.dtype == torch.float32 for parameter in coarse.model.parameters())
+
+
+class ContiguousOnly(nn.Module):
+    """Like mmcv's deformable convolutions."""
+
+    def forward(self, x):
+        if not x.is_contiguous():
+            raise RuntimeError('input must be contiguous')
+        return x.clone()
+
+
+def test_an_operator_that_takes_one_layout_alone_keeps_the_network_as_built():
+    model = network()
+    model.last[1] = ContiguousOnly()
+    images = torch.rand(2, 3, 8, 8)
+    expected = copy.deepcopy(model).eval()(images)
+    teacher = Teacher(model, dict(x='last.3'))
+    for _ in range(2):
+        assert torch.equal(teacher.see(images, dict(x=1))['x'][0], expected)
+    assert norms(teacher.model) == ['bn', 'last.3']
