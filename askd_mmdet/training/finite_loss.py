@@ -1,7 +1,5 @@
 """Ends a run whose loss is no number any more."""
 
-from math import isfinite
-
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -14,18 +12,19 @@ from askd_mmdet.training.files import first_names
 class FiniteLossHook(Hook):
     """Stops training at the first loss that is NaN or infinite, and before a checkpoint is written with such weights.
 
+    It leaves the step's numbers on the CPU to the hooks behind it, so that they wait for the GPU once together, where
+    MMEngine's RuntimeInfoHook would for each of them.
+
     Raises:
         FloatingPointError: Names the losses or weights, and where the last good checkpoint is.
     """
 
-    priority = 'ABOVE_NORMAL'
+    priority = 'HIGHEST'  # before RuntimeInfoHook
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
+        outputs.update(zip(list(outputs), torch.stack([value.detach() for value in outputs.values()]).cpu()))
         # All of them: a model whose own loss is called 'loss' hides the total.
-        names = [name for name in outputs if 'loss' in name]
-        # Together, since every look at a number waits for the GPU.
-        losses = dict(zip(names, torch.stack([outputs[name].detach().float() for name in names]).tolist()))
-        bad = {name: value for name, value in losses.items() if not isfinite(value)}
+        bad = {name: value.item() for name, value in outputs.items() if 'loss' in name and not value.isfinite()}
         if not bad:
             return
         pictures = [getattr(sample, 'img_path', '?') for sample in data_batch.get('data_samples', [])]

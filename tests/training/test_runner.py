@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from askd_mmdet.training import read_checkpoint
+from askd_mmdet.training import FiniteLossHook, read_checkpoint
 from tests.training import small_run
 from tests.training.small_run import make_runner
 
@@ -105,6 +105,31 @@ def test_a_nan_among_the_losses_ends_the_run_although_the_model_hides_the_total(
     runner = make_runner(tmp_path, hooks=[dict(type='FiniteLossHook'), Extra()])
     with pytest.raises(FloatingPointError, match=r"iteration 3: the loss is not finite: \{'loss_extra': nan\}"):
         runner.train()
+
+
+class Elsewhere(torch.Tensor):
+    """On a GPU, as it were: to look at it waits."""
+
+    waits = 0
+
+    def cpu(self):
+        Elsewhere.waits += 1
+        return self.as_subclass(torch.Tensor)
+
+    def item(self):
+        raise AssertionError('waits for the GPU')
+
+    tolist = __bool__ = item
+
+
+def test_all_numbers_of_a_step_come_from_the_gpu_together_and_before_they_are_logged(tmp_path):
+    numbers = dict(loss=3.5, loss_cls=0.1, accuracy=0.7)
+    outputs = {name: torch.tensor(value).as_subclass(Elsewhere) for name, value in numbers.items()}
+    FiniteLossHook().after_train_iter(None, 0, {}, outputs)
+    assert Elsewhere.waits == 1
+    assert {name: value.item() for name, value in outputs.items()} == pytest.approx(numbers)
+    hooks = [type(hook).__name__ for hook in make_runner(tmp_path, hooks=[dict(type='FiniteLossHook')]).hooks]
+    assert hooks.index('FiniteLossHook') < hooks.index('RuntimeInfoHook')
 
 
 def test_weights_that_are_nan_are_not_saved(tmp_path):
