@@ -153,6 +153,7 @@ class FaceFolderDataset(FaceDataset):
 class PairBundleDataset(FaceDataset):
     """Pairs to verify from a bundle: `agedb_30.bin`, `lfw.bin`, `cfp_fp.bin`.
 
+    Every picture is embedded once, although a bundle holds its bytes again for each of its pairs.
     The metainfo has `pairs`, the numbers of their pictures, int (N, 2), and `same`, bool (N,).
 
     Args:
@@ -168,10 +169,14 @@ class PairBundleDataset(FaceDataset):
         super().__init__(ann_file, test_mode=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """img_path (`agedb_30.bin#<number>`) and img_bytes of every picture."""
+        """img_path (`agedb_30.bin#<number>`, its first in the bundle) and img_bytes of every picture."""
         pictures, same = read_bundle(self.ann_file)
-        self._metainfo.update(pairs=np.arange(len(pictures)).reshape(-1, 2), same=same)
-        return [dict(img_path=f'{self.ann_file}#{i}', img_bytes=content) for i, content in enumerate(pictures)]
+        first = {}
+        for i, content in enumerate(pictures):
+            first.setdefault(content, i)
+        numbers = {content: i for i, content in enumerate(first)}
+        self._metainfo.update(pairs=np.array([numbers[p] for p in pictures]).reshape(-1, 2), same=same)
+        return [dict(img_path=f'{self.ann_file}#{i}', img_bytes=content) for content, i in first.items()]
 
 
 def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
