@@ -1,16 +1,22 @@
 """TinaFace's head: RetinaNet with a prediction of the box's IoU (Zhu et al., 2020)."""
 
+import logging
+
 import torch
 from mmdet.models import RetinaHead
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor, get_box_wh
 from mmdet.utils import InstanceList, reduce_mean
+from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from torchvision.ops import nms
 
 from askd_mmdet.training.settings import check_number
+
+# Of 450,000 anchors in a picture of 1650x1100. A GPU's NMS takes 1.25 GB for them, a bit for each pair.
+MAX_CANDIDATES = 100_000
 
 
 @MODELS.register_module()
@@ -23,7 +29,8 @@ class IoUAwareRetinaHead(RetinaHead):
         loss_iou: Loss between the predicted logit and the decoded box's IoU, on positive anchors.
         **kwargs: RetinaHead's, with one class. `test_cfg` also takes `score_alpha` (alpha above, the share of the
             classification in [0, 1]; TinaFace: 0.4), `min_box_side` (pixels of the network's image, on
-            sqrt(width * height)) and `min_face_height` (pixels of the original image): smaller boxes go before NMS.
+            sqrt(width * height)) and `min_face_height` (pixels of the original image): smaller boxes go before NMS,
+            which gets `max_candidates` of the others at most, by default 100,000, the best.
 
     Raises:
         ValueError: When there are more classes, or one of these settings is missing, of another type or out of range.
@@ -41,7 +48,10 @@ class IoUAwareRetinaHead(RetinaHead):
             for name in ('score_alpha', 'min_box_side', 'min_face_height'):
                 limits = dict(at_most=1) if name == 'score_alpha' else {}
                 check_number('IoUAwareRetinaHead', f'test_cfg.{name}', self.test_cfg.get(name), at_least=0, **limits)
+            most = self.test_cfg.get('max_candidates', MAX_CANDIDATES)
+            check_number('IoUAwareRetinaHead', 'test_cfg.max_candidates', most, whole=True, at_least=1)
         self.loss_iou = MODELS.build(loss_iou)
+        self._hinted = False
 
     def _init_layers(self) -> None:
         super()._init_layers()
@@ -64,7 +74,7 @@ class IoUAwareRetinaHead(RetinaHead):
         """RetinaHead's targets, with the number of positives averaged over the ranks: DDP averages gradients, so
         ranks that divide by numbers of their own would not add up to the joint batch."""
         *targets, avg_factor = super().get_targets(*args, **kwargs)
-        avg_factor = reduce_mean(targets[0][0].new_tensor(avg_factor, dtype=torch.float32))
+        avg_factor = reduce_mean(targets[0][0].new_full((), avg_factor, dtype=torch.float32))
         return *targets, avg_factor.clamp(min=1)
 
     def loss_by_feat(
@@ -75,12 +85,18 @@ class IoUAwareRetinaHead(RetinaHead):
         *args,
         **kwargs,
     ) -> dict[str, list[Tensor]]:
-        """The losses of every level, `loss_cls`, `loss_bbox` and `loss_iou`, in float32 under autocast too."""
+        """`loss_cls` and `loss_bbox` of every level, and `loss_iou` of all together, in float32 under autocast too."""
         cls_scores, bbox_preds, iou_preds = ([x.float() for x in p] for p in (cls_scores, bbox_preds, iou_preds))
         # The parent hands every level's box prediction to loss_by_feat_single as it is; the IoU travels with it.
         losses = super().loss_by_feat(cls_scores, list(zip(bbox_preds, iou_preds)), *args, **kwargs)
-        loss_bbox, loss_iou = zip(*losses['loss_bbox'])
-        return dict(loss_cls=losses['loss_cls'], loss_bbox=list(loss_bbox), loss_iou=list(loss_iou))
+        loss_bbox, of_anchors, (avg_factor, *_) = zip(*losses['loss_bbox'])
+        # All levels and anchors in one go, weighted: MMDetection waits for the GPU at each decoding and each overlap,
+        # and to pick the positives out would wait as well.
+        iou_pred, deltas, anchors, targets, positive = map(torch.cat, zip(*of_anchors))
+        boxes = self.bbox_coder.decode(anchors, deltas.detach())
+        iou = bbox_overlaps(boxes, targets, is_aligned=True)
+        loss_iou = self.loss_iou(iou_pred, iou, positive, avg_factor=avg_factor)
+        return dict(loss_cls=losses['loss_cls'], loss_bbox=list(loss_bbox), loss_iou=[loss_iou])
 
     def loss_by_feat_single(
         self,
@@ -104,14 +120,14 @@ class IoUAwareRetinaHead(RetinaHead):
             bbox_weights,
             avg_factor,
         )
-        positive = (labels.reshape(-1) < self.num_classes).nonzero().squeeze(1)
-        deltas = bbox_pred.permute(0, 2, 3, 1).reshape(-1, 4)[positive].detach()
-        boxes = self.bbox_coder.decode(anchors.reshape(-1, 4)[positive], deltas)
-        iou = bbox_overlaps(boxes, bbox_targets.reshape(-1, 4)[positive], is_aligned=True)
-        iou_pred = iou_pred.permute(0, 2, 3, 1).reshape(-1)[positive]
-        # Without positives the sum is 0 and keeps the branch in the graph, as DDP wants.
-        loss_iou = self.loss_iou(iou_pred, iou, avg_factor=avg_factor) if len(positive) else iou_pred.sum()
-        return loss_cls, (loss_bbox, loss_iou)
+        of_anchors = (
+            iou_pred.permute(0, 2, 3, 1).reshape(-1),
+            bbox_pred.permute(0, 2, 3, 1).reshape(-1, 4),
+            anchors.reshape(-1, 4),
+            bbox_targets.reshape(-1, 4),
+            (labels.reshape(-1) < self.num_classes).float(),
+        )
+        return loss_cls, (loss_bbox, of_anchors, avg_factor)
 
     def predict_by_feat(
         self,
@@ -168,13 +184,33 @@ class IoUAwareRetinaHead(RetinaHead):
         width, height = get_box_wh(results.bboxes)
         face_height = height / img_meta['scale_factor'][1]
         large = ((width * height).sqrt() >= cfg.min_box_side) & (face_height >= cfg.min_face_height)
+        results = self._best(results[large], cfg)
         # On the CPU mmcv's NMS takes four times as long as torchvision's.
         ours = with_nms and results.scores.is_cpu and cfg.nms.type == 'nms'
-        results = super()._bbox_post_process(results[large], cfg, rescale, with_nms and not ours, img_meta)
+        results = super()._bbox_post_process(results, cfg, rescale, with_nms and not ours, img_meta)
         if ours:
             kept = nms(get_box_tensor(results.bboxes), results.scores, cfg.nms.iou_threshold)
             results = results[kept[: cfg.max_per_img]]
         return results
+
+    def _best(self, results, cfg):
+        """No more than NMS can take: its time, and on a GPU its memory, grow with the square of what it is given.
+
+        Worse boxes suppress no better ones, so what NMS keeps is the beginning of what it would have kept of all.
+        """
+        most = cfg.get('max_candidates', MAX_CANDIDATES)
+        if len(results) <= most:
+            return results
+        if not self._hinted:
+            self._hinted = True
+            print_log(
+                f'{len(results):,} boxes of a picture score above test_cfg.score_thr={cfg.score_thr}; NMS gets the '
+                f'best {most:,} (test_cfg.max_candidates). The detector seems to be untrained, and each such picture '
+                'takes long; for a trial run set test_cfg.nms_pre=1000 or a higher score_thr',
+                'current',
+                logging.WARNING,
+            )
+        return results[results.scores.topk(most).indices]
 
 
 def fuse_scores(cls_logit: Tensor, iou_logit: Tensor, alpha: float) -> Tensor:

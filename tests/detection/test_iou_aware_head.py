@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from scipy.special import expit
 
+from askd_mmdet.detection import iou_aware_head
 from askd_mmdet.detection.iou_aware_head import fuse_scores
 
 STRIDES = [8, 16]
@@ -191,6 +192,39 @@ def test_suppression_on_the_cpu_is_that_of_mmcv(head, kind):
     expected, _ = batched_nms(boxes, scores, torch.zeros(3000), cfg.nms)
     assert len(expected) > 60
     torch.testing.assert_close(torch.cat([found.bboxes, found.scores[:, None]], 1), expected[:60])
+
+
+def test_nms_gets_no_more_than_the_bound_and_keeps_the_beginning_of_what_it_would_of_all(head, monkeypatch):
+    cls, box, iou_pred = outputs()
+    head.test_cfg = ConfigDict(head.test_cfg, min_face_height=0)
+    given, messages = [], []
+    monkeypatch.setattr(iou_aware_head, 'print_log', lambda message, *args: messages.append(message))
+    suppress = iou_aware_head.nms
+    monkeypatch.setattr(iou_aware_head, 'nms', lambda boxes, *args: given.append(len(boxes)) or suppress(boxes, *args))
+    (everything,) = head.predict_by_feat(cls, box, iou_pred, batch_img_metas=[META])
+    (total,) = given
+    assert total > 200 and not messages
+    head.test_cfg.max_candidates = 50
+    for _ in range(2):
+        (bounded,) = head.predict_by_feat(cls, box, iou_pred, batch_img_metas=[META])
+    assert given[1:] == [50, 50] and 10 < len(bounded) < len(everything)
+    assert torch.equal(bounded.bboxes, everything.bboxes[: len(bounded)])
+    assert torch.equal(bounded.scores, everything.scores[: len(bounded)])
+    (hint,) = messages
+    for part in (f'{total} boxes', 'score_thr=0.01', 'the best 50', 'untrained', 'nms_pre'):
+        assert part in hint
+
+
+def test_suppression_of_equal_scores_is_that_of_mmcv(head):
+    """Far apart or on top of each other, so that it does not matter which of two equal boxes comes first."""
+    places = torch.arange(40).repeat_interleave(3)[:, None] * 100.0
+    boxes = torch.cat([places, places, places + 50, places + 50], 1)
+    scores = (places[:, 0] / 800).floor() / 10 + 0.3
+    results = InstanceData(bboxes=boxes, scores=scores, labels=torch.zeros(120, dtype=torch.long))
+    found = head._bbox_post_process(results, head.test_cfg, img_meta=dict(scale_factor=(1, 1)))
+    expected, _ = batched_nms(boxes, scores, torch.zeros(120), head.test_cfg.nms)
+    rows = sorted(torch.cat([found.bboxes, found.scores[:, None]], 1).tolist())
+    assert len(rows) == 40 and rows == sorted(expected.tolist())
 
 
 @pytest.mark.parametrize('rescale', [False, True])
