@@ -65,8 +65,8 @@ class DistillationHook(Hook):
         ValueError: For a setting of another type, a teacher without `model`, weights that do not fit it, an unknown
             dtype, a name without 'loss' or taken by the student, taps that match nothing, not equally often, where the
             teacher does not get, or with outputs that the loss cannot compare, a student with batch augmentations, a
-            hook that changes the training pipeline in later epochs, a batch without HR images, a store that does not fit,
-            or nothing to inherit.
+            hook that changes the training pipeline in later epochs, a batch without HR images, a store that does not
+            fit, or nothing to inherit.
 
     Example:
         >>> hook = DistillationHook(

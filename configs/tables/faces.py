@@ -1,4 +1,4 @@
-# The methods of tables 1 and 3 on real faces of 6x6 pixels, on two cores: data/faces/{train,lfw}/<person>/, lfw_pairs.txt.
+# The methods of tables 1 and 3 on real faces of 6x6 pixels, on two cores: data/faces/{train,lfw}/, lfw_pairs.txt.
 title = 'Real faces of 6x6 pixels (32x32 in HR), IR-18-CBAM of a quarter width: verification on LFW'
 columns = {
     'Ver-ACC (%)': 'verification/accuracy',
