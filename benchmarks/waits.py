@@ -186,7 +186,7 @@ def main():
             faults.append(f'{task}: A-SKD adds {askd.total() - plain.total()} waits: {dict(askd - plain)}')
         if (ours := sum(times for (owner, _), times in askd.items() if owner == 'askd_mmdet')) > 1:
             faults.append(f'{task}: ours wait {ours} times')
-    sys.exit('\n'.join(faults))
+    sys.exit('\n'.join(faults) or 0)
 
 
 if __name__ == '__main__':
