@@ -3,11 +3,12 @@ VENV ?= .venv
 export VENV
 python := $(VENV)/bin/python
 
-.PHONY: help install demo demo-recognition test test-upstream lint benchmark wheel
+.PHONY: help install demo demo-recognition test test-gpu test-upstream lint benchmark wheel
 help:
 	@echo 'make demo       install, then train and compare teacher, LR base and A-SKD on toy data (15 minutes, 2 cores)'
 	@echo 'make demo-recognition   the same for face recognition'
 	@echo 'make test       install, then run all tests'
+	@echo 'make test-gpu   what a GPU must show: equality with the CPU, AMP, NCCL, memory, throughput (printed)'
 	@echo "make test-upstream   the core's tests on upstream's mmengine and mmcv-lite, in $(VENV)-upstream"
 	@echo 'make install    only make the environment $(VENV)'
 	@echo 'make wheel      write the package to dist/'
@@ -27,6 +28,10 @@ demo-recognition: install
 # The tests of a file share what they train, so a file stays in one process; these have a thread each.
 test: install lint
 	@OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
+# In one process, which has the GPU to itself; what is measured is printed, not judged.
+test-gpu: install
+	@$(python) -m pytest -s tests/gpu
 
 # The core on upstream's OpenMMLab, which most people have, in an environment of its own where nothing is compiled.
 core := attention degradation distillation training

@@ -105,10 +105,13 @@ def test_channels_last_changes_the_layout_and_no_loss(task, toy_data, toy_faces,
         assert value.item() == pytest.approx(plain.losses[name].item(), rel=1e-4), name
 
 
-def test_what_onednn_cannot_train_channels_last_is_refused(toy_data, toy_faces, tmp_path):
-    cfg = student('recognition', toy_data, toy_faces, tmp_path, channels_last=True)
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU trains them')
+@pytest.mark.parametrize('compiled', [False, True])
+def test_what_onednn_cannot_train_channels_last_is_refused(toy_data, toy_faces, tmp_path, compiled):
+    cfg = student('recognition', toy_data, toy_faces, tmp_path, channels_last=not compiled)
+    cfg.custom_hooks.extend([dict(type='CompileHook')] * compiled)
     with pytest.raises(ValueError, match=r'layer1.0.shortcut_layer.0 is a strided 1x1 convolution of 4 channels'):
-        RUNNERS.build(cfg)
+        RUNNERS.build(cfg).train()
 
 
 def test_an_unknown_precision_is_refused(exact):

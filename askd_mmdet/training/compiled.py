@@ -5,6 +5,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from askd_mmdet.training.layout import check_channels_last
 from askd_mmdet.training.settings import check_type
 
 
@@ -20,7 +21,8 @@ class CompileHook(Hook):
         **options: torch.compile's.
 
     Raises:
-        ValueError: When the network has no such part.
+        ValueError: When the network has no such part, or see :func:`check_channels_last`: so the default compiler lays
+            out what convolutions compute from.
     """
 
     def __init__(self, part: str = 'backbone', **options):
@@ -33,4 +35,6 @@ class CompileHook(Hook):
         modules = dict(model.named_modules())
         if self.part not in modules:
             raise ValueError(f'CompileHook: {type(model).__name__} has no part {self.part!r}, but {", ".join(modules)}')
+        if self.options.get('backend', 'inductor') == 'inductor':
+            check_channels_last(modules[self.part])
         modules[self.part].compile(**self.options)

@@ -6,3 +6,4 @@ default_hooks = dict(
     identities=dict(type='IdentitiesHook'),
 )
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+env_cfg = dict(cudnn_benchmark=True)  # pictures of one size, in training and test

@@ -11,6 +11,7 @@ from importlib import import_module
 
 import cv2
 import pytest
+import torch
 
 from askd_mmdet.commands import COMMANDS
 from askd_mmdet.training import read_checkpoint
@@ -69,6 +70,14 @@ def test_float16_without_a_gpu_is_a_clear_error(toy_data, tmp_path):
     done = call(*command, environment=dict(CUDA_VISIBLE_DEVICES=''))
     assert done.returncode == 1
     assert "amp='float16' needs a GPU" in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_bfloat16_by_the_option_is_the_setting_of_the_config(toy_data, tmp_path):
+    command = ['train', f'askd_mmdet::toy/{HR}.py', '--amp', 'bfloat16', '--work-dir', tmp_path]
+    succeed(*command, *options(toy_data, **{'train_cfg.max_epochs': 1}))
+    assert "amp = 'bfloat16'" in (tmp_path / f'{HR}.py').read_text()
+    weights = read_checkpoint(tmp_path / 'epoch_1.pth')['state_dict'].values()
+    assert {weight.dtype for weight in weights} <= {torch.float32, torch.int64}
 
 
 def test_a_missing_config_is_named():

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from askd_mmdet.training.config import find_config, load_config, override, parse_overrides
+from askd_mmdet.training.config import check_read, find_config, load_config, override, parse_overrides
 from tests.toy_run import COMMAND, ROOT, types
 
 HR = 'askd_mmdet::toy/resnet18-cbam_toy.py'
@@ -135,3 +135,10 @@ def test_the_number_after_the_last_one_adds_to_a_list():
     assert cfg.visualizer.vis_backends == [dict(type='LocalVisBackend'), dict(type='A', uri='b')]
     with pytest.raises(ValueError, match='Index 3'):
         override(cfg, {'visualizer.vis_backends.3.type': 'C'})
+
+
+@pytest.mark.parametrize('name', ['amp', 'channels_last'])
+def test_what_only_our_runner_reads_is_refused_where_another_runs(name):
+    check_read(Config(dict(runner_type='SafeRunner')), {name: True})
+    with pytest.raises(ValueError, match=f"{name} is read by our Runner alone: set runner_type='SafeRunner'"):
+        check_read(Config(dict(default_scope='mmdet')), {name: True})
