@@ -6,7 +6,7 @@ ends with new weights.
 
 - ours: `LowResolution`'s degradation picture by picture, `DistillationHook`, whose teacher is folded and runs no
   further than its last map;
-- plain: what one writes by hand: the same LR pictures, forward hooks, one distance a layer, the teacher as it was built;
+- plain: what one writes by hand: the same LR pictures, forward hooks, one distance a layer, an untouched teacher;
 - authors: as their code does, by its description: the degradation by nearest neighbour and a Gaussian on the normalised
   batch, and else as plain.
 
