@@ -120,7 +120,7 @@ def test_the_network_is_tinaface_with_cbam_after_every_3x3_convolution_of_the_ba
     assert isinstance(backbone, ResNet) and sum(isinstance(m, CBAM) for m in backbone.modules()) == 16
     norms = {type(m) for m in model.modules() if isinstance(m, (torch.nn.BatchNorm2d, torch.nn.GroupNorm))}
     assert norms == {torch.nn.BatchNorm2d if variant == 'bn' else torch.nn.GroupNorm}
-    deformable = [name for name, m in model.named_modules() if 'DeformConv' in type(m).__name__]
+    deformable = [name for name, m in model.named_modules() if type(m).__name__ == 'TorchvisionDCN']
     assert len(deformable) == (0 if variant == 'bn' else 9)
     assert all(name.startswith(('backbone.layer3', 'backbone.layer4')) for name in deformable)
     assert not backbone.norm_eval and backbone.frozen_stages == -1
