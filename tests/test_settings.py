@@ -187,7 +187,7 @@ WRONG = [
     (hook, 'losses', ({}, None, ['loss'], 'loss')),
     (lambda loss_x: hook(losses=dict(loss_x=loss_x)), 'loss_x', (None, 'FeatureLoss', {})),
     (hook, 'checkpoint', (None, 5, '', ['a.pth'])),
-    (hook, 'dtype', ('int8', 16, None)),
+    (hook, 'dtype', ('int8', 16, '')),
     (hook, 'teacher', (None, 5, [], '', {})),
     (lambda model: hook(teacher=dict(model=model)), 'model', (None, 5, {})),
     (detection.InceptionContext, 'channels', (0, 6, -4, *NOT_WHOLE)),
