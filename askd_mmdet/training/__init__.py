@@ -6,7 +6,7 @@ from askd_mmdet.training.compiled import CompileHook
 from askd_mmdet.training.finite_loss import FiniteLossHook
 from askd_mmdet.training.held_out import held_out_split
 from askd_mmdet.training.model import build_model
-from askd_mmdet.training.pictures import LoadPicture
+from askd_mmdet.training.pictures import LoadPicture, RandomMirror
 from askd_mmdet.training.runner import SafeRunner
 from askd_mmdet.training.seed import EpochSeedHook, seed_worker
 from askd_mmdet.training.unreadable import ReplacesUnreadable, UnreadableImagesHook
@@ -18,6 +18,7 @@ __all__ = [
     'EpochSeedHook',
     'FiniteLossHook',
     'LoadPicture',
+    'RandomMirror',
     'ReplacesUnreadable',
     'SafeRunner',
     'UnreadableImagesHook',

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from askd_mmdet.training.pictures import (
     LoadPicture,
+    RandomMirror,
     decode_picture,
     find_pictures,
     labelled_pictures,
@@ -170,14 +171,39 @@ def test_a_damaged_picture_is_read_or_refused(kind):
 
 
 @pytest.mark.parametrize('settings', [dict(subsampling=0), dict(subsampling=2, progressive=True), dict(quality=30)])
-@pytest.mark.parametrize('orientation', [1, 6])
+@pytest.mark.parametrize('orientation', [None, 1, 6])
 def test_jpegs_have_pillows_pixels(settings, orientation):
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    if orientation:
+        exif[0x0112] = orientation
     picture = Image.fromarray(noise(37, 61, 3)).resize((122, 74), Image.BICUBIC)
     content = encoded(picture, 'jpeg', exif=exif, **settings)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
     np.testing.assert_array_equal(decode_picture(content)[..., ::-1], np.array(expected))
+
+
+@pytest.mark.parametrize('fill', [b'', b'\xff'])
+@pytest.mark.parametrize('kind, turned', [(0xE1, True), (0xE2, False), (0xFE, False)], ids=['XMP', 'app', 'comment'])
+def test_a_jpeg_is_turned_by_xmp_wherever_it_stands_in_the_header(fill, kind, turned):
+    plain = encoded(Image.fromarray(noise(8, 16, 3)), 'jpeg')
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
+    segment = fill + bytes([0xFF, kind]) + struct.pack('>H', len(xmp) + 2) + xmp
+    for mark in (b'\xff\xdb', b'\xff\xc0', b'\xff\xda'):  # before the tables, the frame and the scan
+        content = plain.replace(mark, segment + mark, 1)
+        expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        assert expected.size == ((8, 16) if turned else (16, 8))
+        np.testing.assert_array_equal(decode_picture(content)[..., ::-1], np.array(expected))
+
+
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+def test_a_jpeg_that_pillow_takes_for_a_bomb_is_refused(monkeypatch):
+    content = jpeg()
+    height, width = decode_picture(content).shape[:2]
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', height * width // 2)
+    assert decode_picture(content).shape == (height, width, 3)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', height * width // 3)
+    with pytest.raises(ValueError, match='decompression bomb'):
+        decode_picture(content)
 
 
 def touch(folder, *names):
@@ -257,3 +283,19 @@ def test_a_transform_that_writes_into_a_picture_does_not_change_the_data_sets_ar
     array = np.full((4, 5, 3), 7, np.uint8)
     LoadPicture().transform(dict(img=array))['img'][:] = 0
     assert (array == 7).all()
+
+
+@pytest.mark.parametrize('prob', [0.0, 0.3, 0.5, 1.0])
+def test_a_mirror_draws_and_leaves_what_mmcvs_flip_does(prob):
+    image, found = noise(4, 5, 3), []
+    for kind in (RandomMirror, mmcv.transforms.RandomFlip):
+        np.random.seed(0)
+        step = kind(prob=prob)
+        found.append([step(dict(img=image, gt_label=3)) for _ in range(50)] + [np.random.rand()])
+    np.testing.assert_equal(*found)
+    assert abs(sum(each['flip'] for each in found[0][:-1]) / 50 - prob) < 0.15
+
+
+def test_a_share_of_mirrored_pictures_is_one():
+    with pytest.raises(ValueError, match=r'RandomMirror: found prob=1\.5, expected .*at most 1'):
+        RandomMirror(1.5)
