@@ -130,7 +130,7 @@ def faces(config, split, folder):
     """The pictures of a split as they reach the network, (N, 3, 112, 112), where a folder's ones are the data."""
     pipeline = load(config)[f'{split}_dataloader'].dataset.pipeline
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        pipeline = Compose([step for step in pipeline if step.type != 'RandomFlip'])
+        pipeline = Compose([step for step in pipeline if step.type != 'RandomMirror'])
     return torch.stack([pipeline(dict(img_path=str(path)))['inputs'] for path in sorted(folder.glob('*.png'))]).float()
 
 

@@ -38,7 +38,7 @@ _LARGEST = torch.finfo(torch.float16).max
 class StoredTeacher:
     """The outputs of a teacher's taps for all pictures of a data set and their mirror images, in float16.
 
-    For trainings whose only random step is one `RandomFlip`, such as those of face recognition. `made_of.json` in the
+    For trainings whose only random step is one `RandomFlip` or `RandomMirror`, as in face recognition. `made_of.json` in the
     folder names what the outputs were computed from; files of 1,024 pictures beside it hold them and are mapped into
     memory. Any number of processes, of one training or of several, compute at once what is missing, and a computation
     that was interrupted goes on.
@@ -250,7 +250,7 @@ class _Pictures(Dataset):
 
     def _fixed(self, flip):
         pipeline = copy.deepcopy(self.dataset.pipeline)
-        steps = [step for step in walk(pipeline) if type(step).__name__ == 'RandomFlip']
+        steps = [step for step in walk(pipeline) if type(step).__name__ in ('RandomFlip', 'RandomMirror')]
         if len(steps) > 1 or any(not isinstance(step.direction, str) for step in steps):
             raise ValueError(
                 "a teacher's outputs can be stored for one RandomFlip in one direction; train without "

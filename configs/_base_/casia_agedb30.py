@@ -5,7 +5,7 @@ data_root = 'data/faces_webface_112x112/'
 train_pipeline = [
     dict(type='LoadPicture'),
     dict(type='ResizeToHR', size=112),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomMirror', prob=0.5),
     dict(type='LowResolution', ratio=1, keep_hr=False, vary=True, transforms=[dict(type='PackInputs')]),
 ]
 test_pipeline = [

@@ -9,7 +9,7 @@ train_pipeline = [
         ratio=1,
         keep_hr=False,
         vary=True,
-        transforms=[dict(type='RandomFlip', prob=0.5), dict(type='PackInputs')],
+        transforms=[dict(type='RandomMirror', prob=0.5), dict(type='PackInputs')],
     ),
 ]
 test_pipeline = [
