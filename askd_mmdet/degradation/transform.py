@@ -5,19 +5,20 @@ import random
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 
 import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, Compose
-from mmcv.transforms.utils import cache_random_params
 from mmengine.registry import TRANSFORMS
 
 from askd_mmdet.degradation.low_resolution import CAMERA_RECIPES, check_settings, enlarge, low_resolution
 from askd_mmdet.training.settings import check_numbers, check_type
 
-# Transforms of others that draw nothing, or by methods alone whose draws MMCV keeps (`cache_randomness`). Ours say
-# so by `keeps_draws = True`.
+# Transforms of others that draw nothing, or by methods alone whose draws MMCV keeps (`cache_randomness`), and that
+# treat a picture alike without its annotations. Ours say so by `keeps_draws = True`.
 _KEEP_DRAWS = (
     'mmcv.transforms.processing.RandomFlip',
     'mmdet.datasets.transforms.formatting.PackDetInputs',
@@ -31,11 +32,12 @@ _KEEP_DRAWS = (
 class LowResolution(BaseTransform):
     """Degrade the image, then run all further transforms, on request for its HR twin as well.
 
-    With `keep_hr` the further transforms run twice, with the same draws: MMCV keeps them where all
-    the transforms are known to let it, else the random generators of Python, NumPy and torch (CPU)
-    are set back. Both pictures get the same crops, flips and distortions, and a run with `keep_hr`
-    draws the same numbers as one without. The twins stay together because
-    every transform after this one must be among `transforms`.
+    With `keep_hr` the further transforms run twice, with the same draws. Where all are known to let
+    MMCV keep them, the HR twin follows its LR picture, without annotations; else it goes first, with
+    a copy of them, and the random generators of Python, NumPy and torch (CPU) are set back. Both
+    pictures get the same crops, flips and distortions, and a run with `keep_hr` draws the same
+    numbers as one without. The twins stay together because every transform after this one must be
+    among `transforms`.
 
     Args:
         transforms: All further transforms, ending with the packing one (`PackDetInputs`,
@@ -56,7 +58,7 @@ class LowResolution(BaseTransform):
         ValueError: When built, if a setting is out of its range, the last transform is not a packing
             one, or one of them loads pictures or mixes several (`Mosaic`, `MixUp`, `CopyPaste`); when
             called, if there is no image yet.
-        RuntimeError: When called, if the transforms treated the two pictures differently.
+        RuntimeError: When called, if transforms that are not known treated the two pictures differently.
 
     Example:
         >>> import numpy as np
@@ -138,36 +140,42 @@ class LowResolution(BaseTransform):
 
         mirrored = degraded(image[:, ::-1]) if self.keep_mirrored else None
         results['img'] = degraded(image)
-        if self.keep_hr:
-            # The picture itself is nobody else's from here on, and need not be copied.
-            annotations = {key: value for key, value in results.items() if key != 'img'}
-            twin = copy.deepcopy(annotations) | dict(img=image)
-            hr, lr = self._pair(twin, copy.deepcopy(results) if self.keep_mirrored else results)
-        else:
-            lr = self.pipeline(copy.deepcopy(results) if self.keep_mirrored else results)
+        ours = copy.deepcopy(results) if self.keep_mirrored else results
+        lr, hr = self._pair(ours, image) if self.keep_hr else (self._run(ours), None)
         if self.keep_mirrored and lr is not None:
-            lr['data_samples'].set_field(self.pipeline(results | dict(img=mirrored))['inputs'], 'mirrored')
+            lr['data_samples'].set_field(self._run(results | dict(img=mirrored))['inputs'], 'mirrored')
         if not self.keep_hr or lr is None:
             return lr
         if hr is None:
             return None
-        self._check_alike(_geometry(hr), _geometry(lr))
         lr['hr_inputs'] = hr['inputs']
         return lr
 
-    def _pair(self, hr, lr):
-        """Run both through the further transforms, with the same draws."""
+    def _pair(self, results, image):
+        """What the further transforms make of the LR picture and of its twin, with the same draws."""
         if all(_keeps_draws(type(step)) for step in self.pipeline):
-            # MMCV leaves its traces in the transforms, so these are copies, which nobody sees afterwards.
-            pipeline = Compose([copy.copy(step) for step in self.pipeline])
-            with cache_random_params(pipeline.transforms):
-                return pipeline(hr), pipeline(lr)
+            with _kept_draws(self.pipeline):
+                return self._run(results), self._run(dict(img=image))
+        # The picture itself is nobody else's from here on, and need not be copied.
+        annotations = {key: value for key, value in results.items() if key != 'img'}
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        hr = self.pipeline(hr)
+        hr = self._run(copy.deepcopy(annotations) | dict(img=image))
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-        return hr, self.pipeline(lr)
+        lr = self._run(results)
+        if hr is not None and lr is not None:
+            self._check_alike(_geometry(hr), _geometry(lr))
+        return lr, hr
+
+    def _run(self, results):
+        """What the further transforms make of a picture."""
+        *steps, pack = self.pipeline
+        for step in steps:
+            results = step(results | dict(img=_forwards(results['img'])))
+            if results is None:
+                return None
+        return pack(results | dict(img=_planar(results['img'])))
 
     def _check_alike(self, hr, lr):
         for key in hr | lr:
@@ -203,16 +211,16 @@ class ResizeToHR(BaseTransform):
 
     def __init__(self, size: int | tuple[int, int], recipe: str = 'paper'):
         check_settings('ResizeToHR', None, size, 0, recipe)
-        self.size = size
+        self.size = tuple(np.broadcast_to(size, 2).tolist())
         self.recipe = recipe
 
     def transform(self, results: dict) -> dict:
         """Resize `results['img']` (H, W) or (H, W, C), and note its `img_shape`."""
         image = results['img']
-        recipe = 'paper' if np.any(np.array(image.shape[:2]) > self.size) else self.recipe
-        if image.shape[:2] != tuple(np.broadcast_to(self.size, 2)):
-            results['img'] = enlarge(image, self.size, recipe=recipe)
-        results['img_shape'] = results['img'].shape[:2]
+        if image.shape[:2] != self.size:
+            larger = image.shape[0] > self.size[0] or image.shape[1] > self.size[1]
+            results['img'] = enlarge(image, self.size, recipe='paper' if larger else self.recipe)
+        results['img_shape'] = self.size
         return results
 
 
@@ -226,13 +234,39 @@ def walk(transform) -> Iterator:
 
 def _forwards(image):
     """The image; a mirrored view, as MMCV's flip leaves it, is copied, by OpenCV in a fifth of NumPy's time."""
-    mirrored = image.ndim == 3 and image.shape[2] == 3 and image.strides[1] < 0 < image.strides[0]
+    mirrored = _is_coloured(image) and image.strides[1] < 0 < image.strides[0]
     return cv2.flip(image[:, ::-1], 1) if mirrored else image
 
 
+def _planar(image):
+    """The image; a large one lies channel by channel in memory, as packing wants it: by OpenCV in half torch's time."""
+    if not (_is_coloured(image) and image.flags.c_contiguous and image.size > 100_000):
+        return image
+    planes = np.empty((3, *image.shape[:2]), image.dtype)
+    cv2.split(image, list(planes))
+    return planes.transpose(1, 2, 0)
+
+
+def _is_coloured(image):
+    return isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
+
+
+@cache
 def _keeps_draws(kind):
     """Whether a class of transforms is known to; a subclass may do what it likes, and says so itself."""
     return f'{kind.__module__}.{kind.__qualname__}' in _KEEP_DRAWS or vars(kind).get('keeps_draws', False)
+
+
+@contextmanager
+def _kept_draws(steps):
+    """As MMCV's `cache_random_params`, which wraps all methods at every picture: longer than a small one is in work."""
+    for step in steps:
+        step._cache_enabled, step._cache = True, {}
+    try:
+        yield
+    finally:
+        for step in steps:
+            del step._cache_enabled, step._cache
 
 
 def _geometry(packed):

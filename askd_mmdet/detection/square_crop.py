@@ -43,26 +43,26 @@ class SquareCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crop the image and its boxes."""
-        image, boxes, ignored = results['img'], results['gt_bboxes'], results['gt_ignore_flags']
-        size = np.array(image.shape[1::-1])
-        centres = boxes.centers.numpy()
-        corner, side = self._draw(size, centres[~ignored])
+        corner, side = self._draw(results)
         left, top = corner
-
-        keep = _inside(centres, corner, side)
-        boxes = boxes[keep]
-        boxes.translate_((-left, -top))
-        boxes.clip_((side, side))
-        results['img'] = image[top : top + side, left : left + side]
+        results['img'] = results['img'][top : top + side, left : left + side]
         results['img_shape'] = (side, side)
-        results['gt_bboxes'] = boxes
-        results['gt_bboxes_labels'] = results['gt_bboxes_labels'][keep]
-        results['gt_ignore_flags'] = ignored[keep]
+        if 'gt_bboxes' in results:  # else the place is kept from the other picture of a pair
+            boxes, ignored = results['gt_bboxes'], results['gt_ignore_flags']
+            keep = _inside(boxes.centers.numpy(), corner, side)
+            boxes = boxes[keep]
+            boxes.translate_((-left, -top))
+            boxes.clip_((side, side))
+            results['gt_bboxes'] = boxes
+            results['gt_bboxes_labels'] = results['gt_bboxes_labels'][keep]
+            results['gt_ignore_flags'] = ignored[keep]
         return results
 
     @cache_randomness
-    def _draw(self, size, centres):
-        """The left top corner (x, y) and the side of the square, given the image's width and height."""
+    def _draw(self, results):
+        """The left top corner (x, y) and the side of the square."""
+        size = np.array(results['img'].shape[1::-1])
+        centres = results['gt_bboxes'].centers.numpy()[~results['gt_ignore_flags']]
         side = max(round(np.random.choice(self.scales) * size.min()), 1)
         corners = np.random.randint(0, size - side + 1, (self.tries, 2))
         hits = _inside(centres, corners[:, None], side).any(1)

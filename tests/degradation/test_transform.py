@@ -390,6 +390,9 @@ def test_kept_draws_give_what_generators_that_are_set_back_give(name, monkeypatc
         assert torch.equal(kept['inputs'], restored['inputs'])
         assert torch.equal(kept['hr_inputs'], restored['hr_inputs'])
         assert not torch.equal(kept['inputs'], kept['hr_inputs'])
+        assert kept['inputs'].is_contiguous() and kept['hr_inputs'].is_contiguous()
+        if detects:
+            assert_same_sample(kept, restored)
     np.testing.assert_equal(*states)
     assert [vars(step) for step in degrade.pipeline] == before  # a copy of it, or a worker, would share the draws
 
