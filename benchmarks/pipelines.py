@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/pipelines.py [--tasks CIFAR] [--rounds 200]
 
-From the file, the record or the array of a picture to the tensors of its HR-LR pair, in processor time. By hand means
-one function around the same library calls (torchvision's decoder, torch's and OpenCV's interpolation, OpenCV's
-colours), with the same draws from NumPy's generator and no transforms, dicts or data samples. Both give the same
-tensors, which is checked at each picture, and take turns.
+From the file, the record or the array of a picture to its packed HR-LR pair, in processor time. By hand means one
+function around the same library calls (torchvision's decoder, torch's and OpenCV's interpolation, OpenCV's colours),
+with the same draws from NumPy's generator and no transforms. Both give the same tensors in the same data sample, as the
+models take them, which is checked at each picture, and take turns.
 """
 
 import argparse
@@ -21,8 +21,12 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from mmpretrain.structures import DataSample
 from skimage import data
 from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -50,17 +54,18 @@ def to_tensor(image):
 
 
 def detection(info):
-    """LR and HR picture, boxes and labels: SquareCrop, ClippedPhotoMetricDistortion, RandomFlip and Resize."""
+    """A pair with boxes: SquareCrop, ClippedPhotoMetricDistortion, RandomFlip and Resize."""
     hr = decode(Path(info['img_path']).read_bytes())
     boxes = np.float32([face['bbox'] for face in info['instances']])
     labels = np.array([face['bbox_label'] for face in info['instances']])
+    ignored = np.array([face['ignore_flag'] for face in info['instances']], bool)
     lr = degrade(hr, 16)
 
     size = np.array(hr.shape[1::-1])
     side = round(np.random.choice((0.3, 0.45, 0.6, 0.8, 1.0)) * size.min())
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     corners = np.random.randint(0, size - side + 1, (250, 2))
-    inside = ((corners[:, None] <= centres) & (centres < corners[:, None] + side)).all(-1)
+    inside = ((corners[:, None] <= centres) & (centres < corners[:, None] + side)).all(-1) & ~ignored
     inside[-1, 0] |= not inside.any()
     place = inside.any(1).argmax()
     left, top = corners[place]
@@ -85,7 +90,23 @@ def detection(info):
         if flip:
             image = cv2.flip(image, 1)
         pair.append(to_tensor(cv2.resize(image, (640, 640))))
-    return *pair, torch.from_numpy(boxes), torch.from_numpy(labels[keep])
+    sample = DetDataSample(
+        metainfo=dict(
+            img_id=info['img_id'],
+            img_path=info['img_path'],
+            ori_shape=hr.shape[:2],
+            img_shape=(640, 640),
+            scale_factor=(640 / side, 640 / side),
+            flip=flip,
+            flip_direction='horizontal' if flip else None,
+        )
+    )
+    labels, ignored = labels[keep], ignored[keep]
+    sample.gt_instances, sample.ignored_instances = (
+        InstanceData(bboxes=HorizontalBoxes(boxes[part]), labels=torch.from_numpy(labels[part]))
+        for part in (~ignored, ignored)
+    )
+    return dict(inputs=pair[0], hr_inputs=pair[1], data_samples=sample)
 
 
 def distort(image, contrast_first, brighten, contrast, saturate, turn, swap, delta, alpha, saturation, degrees, order):
@@ -110,15 +131,16 @@ def distort(image, contrast_first, brighten, contrast, saturate, turn, swap, del
 
 
 def recognition(info):
-    """LR and HR picture and label: RandomFlip."""
+    """A pair with a label: RandomFlip."""
     hr = decode(info['img_bytes'])
-    if np.random.rand() < 0.5:
+    flip = np.random.rand() < 0.5
+    if flip:
         hr = cv2.flip(hr, 1)
-    return to_tensor(degrade(hr, 4)), to_tensor(hr), torch.tensor([info['gt_label']])
+    return labelled(degrade(hr, 4), hr, info, hr.shape[:2], hr.shape[:2], flip)
 
 
 def imagenet(info):
-    """LR and HR picture and label: RandomResizedCrop and RandomFlip."""
+    """A pair with a label: RandomResizedCrop and RandomFlip."""
     image = decode(Path(info['img_path']).read_bytes())
     height, width = image.shape[:2]
     for _ in range(10):
@@ -132,21 +154,36 @@ def imagenet(info):
         # Of pictures between 3:4 and 4:3 the whole.
         top, left, rows, columns = 0, 0, height, width
     hr = cv2.resize(image[top : top + rows, left : left + columns], (224, 224))
-    return flipped_pair(hr, degrade(hr, 4), info)
+    return flipped_pair(hr, degrade(hr, 4), info, (height, width))
 
 
 def cifar(info):
-    """LR and HR picture and label: RandomCrop of a padded picture and RandomFlip."""
+    """A pair with a label: RandomCrop of a padded picture and RandomFlip."""
     image = cv2.copyMakeBorder(info['img'], 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=0)
     top, left = np.random.randint(9), np.random.randint(9)
     hr = np.ascontiguousarray(image[top : top + 32, left : left + 32])
-    return flipped_pair(hr, degrade(hr, 4), info)
+    return flipped_pair(hr, degrade(hr, 4), info, info['img'].shape[:2])
 
 
-def flipped_pair(hr, lr, info):
-    if np.random.rand() < 0.5:
+def flipped_pair(hr, lr, info, ori_shape):
+    flip = np.random.rand() < 0.5
+    if flip:
         hr, lr = cv2.flip(hr, 1), cv2.flip(lr, 1)
-    return to_tensor(lr), to_tensor(hr), torch.tensor([info['gt_label']])
+    return labelled(lr, hr, info, ori_shape, hr.shape, flip)
+
+
+def labelled(lr, hr, info, ori_shape, img_shape, flip):
+    sample = DataSample(
+        metainfo=dict(
+            sample_idx=info['sample_idx'],
+            img_path=info['img_path'],
+            ori_shape=ori_shape,
+            img_shape=img_shape,
+            flip=flip,
+            flip_direction='horizontal' if flip else None,
+        )
+    )
+    return dict(inputs=to_tensor(lr), hr_inputs=to_tensor(hr), data_samples=sample.set_gt_label(info['gt_label']))
 
 
 # Task: config, the steps by hand, width and height of the pictures in pixels, ratio at most.
@@ -178,10 +215,10 @@ def samples(task, folder, size):
 
 
 def tensors(packed):
-    """The tensors of a packed pair, in the order of those by hand."""
+    """The tensors of a packed pair."""
     sample = packed['data_samples']
-    faces = sample.get('gt_instances')
-    annotation = (sample.gt_label,) if faces is None else (faces.bboxes.tensor, faces.labels)
+    parts = [sample.get(name) for name in ('gt_instances', 'ignored_instances') if name in sample]
+    annotation = [tensor for part in parts for tensor in (part.bboxes.tensor, part.labels)] or [sample.gt_label]
     return packed['inputs'], packed['hr_inputs'], *annotation
 
 
@@ -213,8 +250,9 @@ def measure(task, rounds):
             kinds = (ours, by_hand) if number // len(infos) % 2 else (by_hand, ours)
             found = {kind: timed(kind, info, number) for kind in kinds}
             (ours_ms, packed), (hand_ms, expected) = found[ours], found[by_hand]
-            for one, other in zip(tensors(packed), expected, strict=True):
+            for one, other in zip(tensors(packed), tensors(expected), strict=True):
                 torch.testing.assert_close(one, other, rtol=0, atol=0)
+            assert packed['data_samples'].metainfo == expected['data_samples'].metainfo
             times.append((ours_ms, hand_ms))
     ours_ms, hand_ms = map(median, zip(*times))
     ratio = median(a / b for a, b in times)
