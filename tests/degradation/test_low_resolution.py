@@ -202,7 +202,7 @@ def test_an_image_of_the_size_stays_as_it_is():
 def test_enlarging_names_what_is_wrong():
     with pytest.raises(ValueError, match='enlarge: found size=0, expected at least 1'):
         enlarge(np.zeros((8, 8), np.uint8), 0)
-    with pytest.raises(ValueError, match="recipe='linear', expected 'paper' or 'authors'"):
+    with pytest.raises(ValueError, match="recipe='linear', expected 'paper', 'authors', 'camera'"):
         enlarge(np.zeros((8, 8), np.uint8), 16, recipe='linear')
     with pytest.raises(TypeError, match='type int64, expected uint8'):
         enlarge(np.zeros((8, 8), np.int64), 16)
@@ -219,7 +219,7 @@ def test_enlarging_names_what_is_wrong():
         (dict(size=(24, 24, 3)), r'size=\(24, 24, 3\), expected 2 whole numbers'),
         (dict(size=2.5), 'size=2.5, expected a whole number'),
         (dict(ratio=2, sigma=-1), 'sigma=-1, expected'),
-        (dict(ratio=1, recipe='paper2'), "recipe='paper2', expected 'paper' or 'authors'"),
+        (dict(ratio=1, recipe='paper2'), "recipe='paper2', expected 'paper', 'authors', 'camera'"),
     ],
 )
 def test_wrong_settings_are_named(wrong, message):
