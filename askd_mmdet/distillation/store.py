@@ -38,10 +38,10 @@ _LARGEST = torch.finfo(torch.float16).max
 class StoredTeacher:
     """The outputs of a teacher's taps for all pictures of a data set and their mirror images, in float16.
 
-    For trainings whose only random step is one `RandomFlip` or `RandomMirror`, as in face recognition. `made_of.json` in
-    the folder names what the outputs were computed from; files of 1,024 pictures beside it hold them and are mapped into
-    memory. Any number of processes, of one training or of several, compute at once what is missing, and a computation
-    that was interrupted goes on.
+    For trainings whose only random step is one `RandomFlip` or `RandomMirror`, as in face recognition. `made_of.json`
+    in the folder names what the outputs were computed from; files of 1,024 pictures beside it hold them and are mapped
+    into memory. Any number of processes, of one training or of several, compute at once what is missing, and a
+    computation that was interrupted goes on.
 
     Args:
         folder: Of the store; made where it is missing.
