@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from skimage.transform import estimate_transform
 
 from askd_mmdet.training.settings import check_number
 
@@ -38,6 +37,8 @@ def alignment_matrix(landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.nda
         array([[ 0.5,  0. , -5. ],
                [ 0. ,  0.5, -5. ]])
     """
+    from skimage.transform import estimate_transform  # which training and testing do without
+
     landmarks = np.asarray(landmarks, np.float64)
     if landmarks.shape != TEMPLATE.shape:
         raise ValueError(
