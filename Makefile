@@ -49,4 +49,4 @@ wheel: install
 	@$(python) -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 benchmark: install
-	@for script in benchmarks/*.py; do $(python) $$script || exit; done
+	@missed=0; for script in benchmarks/*.py; do $(python) $$script || missed=1; done; exit $$missed
