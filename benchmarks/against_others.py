@@ -145,9 +145,7 @@ def main():
     def build(seed):
         torch.manual_seed(seed)
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
-            model = MODELS.build(cfg.model).to(get_device())
-        model.init_weights()
-        return model.train()
+            return MODELS.build(cfg.model).to(get_device()).train()
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, 'teacher.pth')
@@ -168,8 +166,8 @@ def main():
             start = clock()
             losses[name].append(side.step(pictures, labels))
             times[name].append(clock() - start)
-    assert np.isclose(losses['ours'][0], losses['plain'][0], rtol=1e-4), losses
-    assert np.isclose(losses['ours'][1], losses['plain'][1], rtol=1e-2), losses
+    # The second losses are equal where the first gradients were.
+    assert np.allclose(losses['ours'][:2], losses['plain'][:2], rtol=1e-4), losses
     ours, plain, authors, alone = (np.median(times[name][1:]) for name in sides)
     print(f'IR-{args.depth}, {args.images} pictures, {args.rounds} rounds, {torch.get_num_threads()} threads')
     print('from HR pictures to new weights, the degradation of the batch included on every side:')
