@@ -255,7 +255,7 @@ def test_a_report_on_recognizers(toy_faces, askd, tmp_path):
     status, output, errors = askd('report', tmp_path / 'runs', '--out', tmp_path / 'report.html', '--ratios', 1, 8)
     assert status == 0 and 'left out' not in output, output + errors
     text = html.unescape((tmp_path / 'report.html').read_text())
-    for part in ('By accuracy: A-SKD 4x is', 'Spatial attention, layer3', 'Where they break', 'auc'):
+    for part in ('By accuracy: A-SKD 8x is', 'Spatial attention, layer3', 'Where they break', 'auc'):
         assert part in text, part
     assert 'What they find' not in text
 

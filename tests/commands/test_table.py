@@ -130,7 +130,7 @@ def test_the_recognition_demo_verifies_and_identifies(toy_faces, tmp_path):
     assert done.returncode == 0, done.stderr
     head, row = rows(done.stdout)
     assert head[2::2] == ['Ver-ACC (%)', 'AUC (%)', 'rank 1 (%)', 'rank 5 (%)']
-    assert row[:2] == ['4x', 'Base'] and all(0 <= float(cell) <= 100 for cell in row[2::2])
+    assert row[:2] == ['8x', 'Base'] and all(0 <= float(cell) <= 100 for cell in row[2::2])
 
 
 def test_the_demo_ends_with_the_table_the_report_and_what_to_try_next(toy_data, tmp_path):

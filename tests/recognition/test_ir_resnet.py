@@ -57,7 +57,7 @@ def test_every_parameter_of_a_small_network_gets_a_gradient():
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(depth=34), 'found depth=34, expected 18 or 50 or 100 or 152'),
+        (dict(depth=34), 'found depth=34, expected 18, 50, 100 or 152'),
         (dict(depth=18, attention='stage'), "found attention='stage', expected 'block' or 'conv'"),
         (dict(depth=18, input_size=100), 'found input_size=100, expected a multiple of 16'),
     ],
