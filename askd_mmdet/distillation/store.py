@@ -21,6 +21,7 @@ from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from askd_mmdet.degradation.pipelines import pipelined, type_name
 from askd_mmdet.degradation.transform import LowResolution, walk
 from askd_mmdet.distillation.teacher import Teacher
 from askd_mmdet.training.files import part_of, replace_text
@@ -38,9 +39,9 @@ _LARGEST = torch.finfo(torch.float16).max
 class StoredTeacher:
     """The outputs of a teacher's taps for all pictures of a data set and their mirror images, in float16.
 
-    For trainings whose only random step is one `RandomFlip` or `RandomMirror`, as in face recognition. `made_of.json`
-    in the folder names what the outputs were computed from; files of 1,024 pictures beside it hold them and are mapped
-    into memory. Any number of processes, of one training or of several, compute at once what is missing, and a
+    For trainings whose only random step, if any, is one `RandomFlip` or `RandomMirror`, as in face recognition.
+    `made_of.json` in the folder names what the outputs were computed from; files of 1,024 pictures beside it hold them
+    and are mapped into memory. Any number of processes, of one training or of several, compute at once what is missing, and a
     computation that was interrupted goes on.
 
     Args:
@@ -70,6 +71,7 @@ class StoredTeacher:
         self.build_teacher = build_teacher
         self.workers = workers
         self.dataset = _innermost(dataset)
+        self.flips = bool(_flips(self.dataset.pipeline))
         pictures = len(self.dataset)
         self.files = [_file(folder, start) for start in range(0, pictures, _PICTURES)]
         made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in made_of.items()}
@@ -184,7 +186,7 @@ class StoredTeacher:
         """What the teacher's taps put out for a batch, by kind, in float32.
 
         Args:
-            data_samples: Of the batch, with `sample_idx` and `flip` in their metainfo.
+            data_samples: Of the batch, with `sample_idx` in their metainfo, and `flip` where the pipeline has one.
             counts: How many outputs of each kind the student has.
 
         Raises:
@@ -196,7 +198,11 @@ class StoredTeacher:
                 'the student; the patterns must pick the same layers in both networks'
             )
         try:
-            places = [(sample.metainfo['sample_idx'], int(sample.metainfo['flip'])) for sample in data_samples]
+            # Without a flip in the pipeline nobody packs one.
+            places = [
+                (sample.metainfo['sample_idx'], int(sample.metainfo['flip']) if self.flips else 0)
+                for sample in data_samples
+            ]
         except KeyError as error:
             raise ValueError(
                 f"the batch does not say which pictures it holds: its samples have no {error}; add 'sample_idx' and "
@@ -234,7 +240,7 @@ def made_of(
 
 def _without_degradation(pipeline):
     for step in pipeline:
-        yield from _without_degradation(step['transforms']) if step['type'] == 'LowResolution' else [step]
+        yield from _without_degradation(step['transforms']) if type_name(step) == 'LowResolution' else [step]
 
 
 def _file(folder, start):
@@ -250,7 +256,7 @@ class _Pictures(Dataset):
 
     def _fixed(self, flip):
         pipeline = copy.deepcopy(self.dataset.pipeline)
-        steps = [step for step in walk(pipeline) if type(step).__name__ in ('RandomFlip', 'RandomMirror')]
+        steps = _flips(pipeline)
         if len(steps) > 1 or any(not isinstance(step.direction, str) for step in steps):
             raise ValueError(
                 "a teacher's outputs can be stored for one RandomFlip in one direction; train without "
@@ -302,14 +308,17 @@ class _Batches:
 
 
 def _innermost(dataset):
-    while isinstance(getattr(dataset, 'dataset', None), Dataset):
-        dataset = dataset.dataset
-    if not isinstance(dataset, BaseDataset):
+    found = list(pipelined(dataset))
+    if len(found) != 1 or not isinstance(found[0], BaseDataset):
         raise ValueError(
             f"a teacher's outputs can be stored for one data set that numbers its pictures, as MMEngine's BaseDataset "
-            f'does, found {type(dataset).__name__}; train without DistillationHook(store=...)'
+            f'does, found {[type(part).__name__ for part in found]}; train without DistillationHook(store=...)'
         )
-    return dataset
+    return found[0]
+
+
+def _flips(pipeline):
+    return [step for step in walk(pipeline) if type(step).__name__ in ('RandomFlip', 'RandomMirror')]
 
 
 def _pictures_hash(dataset):

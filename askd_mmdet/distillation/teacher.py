@@ -43,7 +43,7 @@ class Teacher:
         """How many outputs of each kind the taps have in a whole run, up to a head that needs more than pictures."""
         self.taps.start()
         with suppress(AssertionError, AttributeError, TypeError):
-            self.model(self.model.data_preprocessor(dict(inputs=hr_inputs), False)['inputs'], mode='tensor')
+            _show(self.model, hr_inputs)
         counts = self.taps.counts()
         self.taps.stop()
         return counts
@@ -87,10 +87,14 @@ def _fold(model):
     return folded.to(memory_format=torch.channels_last)
 
 
+def _show(model, hr_inputs):
+    model(model.data_preprocessor(dict(inputs=hr_inputs), False)['inputs'], mode='tensor')
+
+
 def _run(model, taps, hr_inputs, counts):
     try:
         with torch.no_grad(), taps.recording(stop_at=counts):
-            model(model.data_preprocessor(dict(inputs=hr_inputs), False)['inputs'], mode='tensor')
+            _show(model, hr_inputs)
     except (AssertionError, AttributeError, TypeError) as error:
         missing = [kind for kind, count in taps.counts().items() if count < counts[kind]]
         raise ValueError(

@@ -190,8 +190,10 @@ class Plan:
         for name, changes in self.table.tests.items():
             cfg = self._configure(row.config, row.options | changes, seed)
             folder = training.work_dir / (f'{name}_{row.name or Path(row.config).stem}' if row.trained else name)
-            if cfg.test_evaluator.get('type') == 'VerificationMetric':
-                cfg.test_evaluator.setdefault('out_dir', str(folder))  # whose answers the table compares pair by pair
+            evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+            for evaluator in evaluators:
+                if evaluator.type == 'VerificationMetric':
+                    evaluator.setdefault('out_dir', str(folder))  # whose answers the table compares pair by pair
             yield Test(row, name, training, cfg, folder)
 
     def _training(self, config: str, options: dict, seed: int, name: str | None = None) -> Training:

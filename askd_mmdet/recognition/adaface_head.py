@@ -30,8 +30,8 @@ class AdaFaceHead(ArcFaceHead):
         in_channels: Numbers in an embedding.
         scale: s; 64 in the paper.
         margins: m, an angle in [0, pi]; 0.4 in the paper.
-        concentration: h, how fast the margin moves with the length; 0.333 in the paper, a third of the lengths then lie
-            beyond -1 and 1.
+        concentration: h, how fast the margin moves with the length; 0.333 in the paper, where lengths of three standard
+            deviations from the mean are at -1 and 1.
         **kwargs: See :class:`ArcFaceHead`.
 
     Raises:

@@ -192,6 +192,30 @@ def test_a_pipeline_that_draws_more_than_a_flip_is_refused(config, step, message
         train(cfg)
 
 
+def test_a_pipeline_without_a_flip_needs_none_in_its_samples(config, tmp_path):
+    found = []
+    for stored in (False, True):
+        cfg = config(str(stored), **{'train_dataloader.batch_size': 12})
+        del cfg.train_dataloader.dataset.pipeline[2]
+        distillation(cfg).store = stored and distillation(cfg).store
+        found.append(train(cfg)[1][0])
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+
+
+@pytest.mark.parametrize('wrapper, inner', [('RepeatDataset', False), ('ConcatDataset', True)])
+def test_one_data_set_may_be_wrapped_and_several_are_refused(config, tmp_path, wrapper, inner):
+    cfg = config()
+    dataset = cfg.train_dataloader.dataset
+    if inner:
+        cfg.train_dataloader.dataset = dict(type=wrapper, datasets=[dataset, dataset])
+        with pytest.raises(ValueError, match=r"found \['FaceRecordDataset', 'FaceRecordDataset'\]; train without"):
+            train(cfg)
+    else:
+        cfg.train_dataloader.dataset = dict(type=wrapper, dataset=dataset, times=2)
+        assert len(train(cfg)[1]) == 4
+        assert np.load(tmp_path / 'maps/000000000.npy').shape[0] == 12
+
+
 def test_too_large_a_store_is_refused_before_it_is_computed(config, tmp_path, monkeypatch):
     usage = namedtuple('usage', 'total used free')
     monkeypatch.setattr(store_module.shutil, 'disk_usage', lambda path: usage(100, 0, 100))

@@ -67,3 +67,15 @@ def test_a_table_compares_what_its_tests_have_answered(tmp_path):
     assert (saved['method'], saved['difference']) == ('A-SKD', pytest.approx(expected.difference))
     assert f'| 6 px | A-SKD | {expected.difference:+.2f} ± {expected.interval:.2f} | ' in text
     assert ', '.join(f'{expected.gained[s]}:{expected.lost[s]}' for s in (0, 1)) in text
+
+
+def test_answers_are_asked_of_the_metric_that_has_them_among_several(tmp_path):
+    config = tmp_path / 'several.py'
+    config.write_text(
+        "_base_ = 'askd_mmdet::toy/arcface_ir18-cbam_toy.py'\n"
+        "test_evaluator = [dict(type='VerificationMetric'), dict(type='Accuracy')]\n"
+    )
+    row = f"dict(resolution='1x', method='HR', config={str(config)!r})"
+    (tmp_path / 'table.py').write_text(f"title = 'Several'\ncolumns = {{'a': 'b'}}\nrows = [{row}]\n")
+    (test,) = Plan(Table.named(str(tmp_path / 'table.py')), [0], tmp_path / 'runs').tests
+    assert [metric.get('out_dir') for metric in test.cfg.test_evaluator] == [str(test.work_dir), None]
