@@ -41,8 +41,8 @@ class StoredTeacher:
 
     For trainings whose only random step, if any, is one `RandomFlip` or `RandomMirror`, as in face recognition.
     `made_of.json` in the folder names what the outputs were computed from; files of 1,024 pictures beside it hold them
-    and are mapped into memory. Any number of processes, of one training or of several, compute at once what is missing, and a
-    computation that was interrupted goes on.
+    and are mapped into memory. Any number of processes, of one training or of several, compute at once what is missing,
+    and a computation that was interrupted goes on.
 
     Args:
         folder: Of the store; made where it is missing.
