@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.registry import RUNNERS
 
     from askd_mmdet.training.files import replace_text
-    from askd_mmdet.training.launch import read_config
+    from askd_mmdet.training.launch import leave, read_config
 
     cfg = read_config(args)
     cfg.load_from = args.checkpoint
@@ -47,3 +47,4 @@ def run(args: argparse.Namespace) -> None:
     metrics = RUNNERS.build(cfg).test()
     if args.out and is_main_process():
         replace_text(args.out, json.dumps(metrics, indent=1))
+    leave()

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.registry import RUNNERS
 
     from askd_mmdet.training.config import override
-    from askd_mmdet.training.launch import read_config, set_teacher
+    from askd_mmdet.training.launch import leave, read_config, set_teacher
 
     cfg = read_config(args)
     if args.teacher or args.teacher_config:
@@ -47,3 +47,4 @@ def run(args: argparse.Namespace) -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     RUNNERS.build(cfg).train()
+    leave()

@@ -5,7 +5,9 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import time
 from importlib import import_module
 
@@ -78,6 +80,32 @@ def test_bfloat16_by_the_option_is_the_setting_of_the_config(toy_data, tmp_path)
     assert "amp = 'bfloat16'" in (tmp_path / f'{HR}.py').read_text()
     weights = read_checkpoint(tmp_path / 'epoch_1.pth')['state_dict'].values()
     assert {weight.dtype for weight in weights} <= {torch.float32, torch.int64}
+
+
+GROUP = """
+import sys, torch
+from askd_mmdet.commands import main
+try:
+    main(sys.argv[1:])
+finally:
+    print('in a process group:', torch.distributed.is_initialized())
+"""
+
+
+def test_a_distributed_run_leaves_its_process_group(toy_data, tmp_path):
+    """Else Gloo's threads abort the process at its end, now and then, though all is done and written."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        environment = dict(RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free.getsockname()[1]))
+    environment = dict(os.environ, **environment, CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(ROOT))
+    config = f'askd_mmdet::toy/{HR}.py'
+    run = ['--work-dir', str(tmp_path), '--launcher', 'pytorch', *options(toy_data, **{'train_cfg.max_epochs': 1})]
+    for command in (['train', config], ['test', config, str(tmp_path / 'epoch_1.pth')]):
+        start = [sys.executable, '-c', GROUP, *command, *run]
+        done = subprocess.run(start, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert 'MMDistributedDataParallel' in done.stdout + done.stderr, 'this was no distributed run'
+        assert 'in a process group: False' in done.stdout
 
 
 def test_a_missing_config_is_named():

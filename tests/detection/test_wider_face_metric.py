@@ -181,6 +181,7 @@ def one_of_two(rank, folder, output):
     own = [samples[i] for i in DistributedSampler(samples, num_replicas=2, rank=rank, shuffle=False)]
     found = evaluate(own, len(samples), ground_truth=folder, submission_dir=f'{output}/submission')
     Path(output, f'{rank}.json').write_text(json.dumps(found))
+    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_agree_with_one(folder, samples, tmp_path):

@@ -257,6 +257,8 @@ for step in range(2):
     optimizer.zero_grad()
 weights = [*student.parameters(), *loss.parameters()]
 torch.save([weight.detach() for weight in weights], f'{sys.argv[1]}/{sys.argv[2]}{get_rank()}.pth')
+if torch.distributed.is_initialized():
+    torch.distributed.destroy_process_group()
 """
 
 
