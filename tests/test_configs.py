@@ -31,7 +31,7 @@ def losses(method, levels, channels):
     return {
         'askd': dict(loss_attention=dict(type='AttentionSimilarityLoss', weight=5.0)),
         'cwd': dict(loss_feature=dict(type='ChannelWiseLoss', tap='neck.0', weight=5.0)),
-        'pkd': dict(loss_feature=dict(type='NormalisedFeatureLoss', tap='neck.0', weight=6.0)),
+        'pkd': dict(loss_feature=dict(type='NormalisedFeatureLoss', tap='neck.0', weight=10.0)),
         'mgd': dict(
             loss_feature=dict(
                 type='MaskedGenerationLoss', tap='neck.0', channels=[channels] * levels, ratio=0.65, weight=2e-5

@@ -1,3 +1,3 @@
-# PKD: the FPN's outputs, normalised. 6 is the weight of MMRazor's configs.
+# PKD: the FPN's outputs, normalised. 10 is MMRazor's weight for RetinaNet.
 _base_ = './tinaface_r50-bn-cbam_masks-4x_askd.py'
-_base_.custom_hooks[-1].losses = dict(loss_feature=dict(type='NormalisedFeatureLoss', tap='neck.0', weight=6.0))
+_base_.custom_hooks[-1].losses = dict(loss_feature=dict(type='NormalisedFeatureLoss', tap='neck.0', weight=10.0))

@@ -1,4 +1,4 @@
-# The methods of table 4, and A-SKD alone on both kinds of maps, on CIFAR-10 at 4x: a stand-in for two cores.
+# The methods of table 4, DIST, and A-SKD alone on both kinds of maps, on CIFAR-10 at 4x: a stand-in for two cores.
 title = 'CIFAR-10 at 4x (32x32 from 8x8), ResNet-18-CBAM of a quarter width: accuracy'
 columns = {'ACC (%)': 'accuracy/top1'}
 _lr = 'askd_mmdet::classification/resnet18-cbam_cifar10-4x'
@@ -14,6 +14,7 @@ rows = [
     dict(resolution='4x', method='KD', config=f'{_lr}_kd.py'),
     dict(resolution='4x', method='AT+KD', config=f'{_lr}_at-kd.py'),
     dict(resolution='4x', method='RKD+KD', config=f'{_lr}_rkd-kd.py'),
+    dict(resolution='4x', method='DIST', config=f'{_lr}_dist.py'),
     *(
         dict(
             resolution='4x',

@@ -84,7 +84,7 @@ def cwd(student, teacher, temperature, weight):
 def pkd(student, teacher):
     """Half the squared difference of what `zscore` makes of each channel."""
     s, t = (zscore(x.double().numpy(), axis=(0, *range(2, x.ndim))) for x in (student, teacher))
-    return 6 * ((s - t) ** 2).mean() / 2
+    return 10 * ((s - t) ** 2).mean() / 2
 
 
 def dist(student, teacher, temperature, between, within):
