@@ -19,10 +19,14 @@ from askd_mmdet.training.launch import distillation_of
 METHODS = {
     'AttentionSimilarityLoss': 'A-SKD',
     'AttentionTransferLoss': 'AT',
+    'ChannelWiseLoss': 'CWD',
+    'ClassRelationLoss': 'DIST',
     'FeatureLoss': 'F-KD',
     'FeatureSimilarityLoss': 'F-SKD',
     'HybridOrderRelationLoss': 'HORKD',
     'LogitLoss': 'KD',
+    'MaskedGenerationLoss': 'MGD',
+    'NormalisedFeatureLoss': 'PKD',
     'RelationLoss': 'RKD',
 }
 # Seconds without a word in the log, after which nobody trains there any more.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from askd_mmdet.analysis import agreement as a
 from askd_mmdet.analysis import detections as d
 from askd_mmdet.analysis.attention import PicturePairs, WatchedNetwork, correlate, draw_attention, teacher_of
 from askd_mmdet.analysis.correlation import Correlation, plot_correlations
@@ -70,10 +71,7 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
     sections = []
     for resolution, same in by_resolution(groups):
         section = Section(f'attention-{resolution}', f'Where the networks look at {resolution}')
-        networks = [
-            WatchedNetwork(group.first.cfg, group.first.checkpoint, options.device, label=group.label) for group in same
-        ]
-        teacher = _teacher(groups, same, options.device)
+        teachers = _teachers(groups, same, options.device)
         settings = dict(seed=options.seed, pictures=options.pictures)
         shown = list(PicturePairs(same[0].first.cfg, -(-options.show // 2), **settings))  # each is shown for all stages
         if not sections:  # the same for all resolutions
@@ -85,43 +83,94 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
                     charts=[picture_uri(draw_samples(shown[0].hr), 1000)],
                 )
             )
-        if teacher:
-            section.parts += _correlations(teacher, networks, options, settings, section.answer)
-            section.parts += _maps(teacher, networks, shown)
+        if teachers:
+            pairs = PicturePairs(same[0].first.cfg, options.sample, **settings)
+            found = {}
+            for group in same:
+                for run in filter(teachers.get, group.runs):
+                    network = WatchedNetwork(run.cfg, run.checkpoint, options.device)
+                    progress = partial(track, what=f'correlating {group.label}, seed {run.seed}')
+                    found[run] = correlate(teachers[run], network, pairs, progress)
+            section.parts += _correlations(same, found, pairs, section.answer)
+            section.parts += _agreement(same, found, section.answer)
+            networks = [
+                WatchedNetwork(group.first.cfg, group.first.checkpoint, options.device, label=group.label)
+                for group in same
+            ]
+            section.parts += _maps(teachers[same[0].first], networks, shown)
             sections.append(section)
     return sections
 
 
-def _teacher(groups, same, device):
-    if run := teacher_run(groups):
-        return WatchedNetwork(run.cfg, run.checkpoint, device, label=_TEACHER)
-    return next(filter(None, (teacher_of(group.first.cfg, device, _TEACHER) for group in same)), None)
+def _teachers(groups, same, device):
+    """The teacher of each run with weights: of its seed, else as its config says, else whichever there is."""
+    runs = [run for group in groups if group.first.method == _TEACHER for run in group.runs if run.files]
+    trained = {run.seed: WatchedNetwork(run.cfg, run.checkpoint, device, label=_TEACHER) for run in runs}
+    taught = [run for group in same for run in group.runs if run.files]
+    found = {run: trained.get(run.seed) or teacher_of(run.cfg, device, _TEACHER) for run in taught}
+    known = next(filter(None, [*trained.values(), *found.values()]), None)
+    return {run: teacher or known for run, teacher in found.items()} if known else {}
 
 
-def _correlations(teacher, networks, options, settings, answer):
-    pairs = PicturePairs(networks[0].cfg, options.sample, **settings)
+def _agreement(same, found, answer):
+    """Whether a better correlation goes with a better result, over all seeds."""
+    metric = main_metric(same, metrics_of(same))
+    trainings = [
+        a.Agreement(group.label, run.seed, a.mean_correlations(found[run]), run.metrics[metric])
+        for group in same
+        for run in group.runs
+        if run in found and metric in run.metrics
+    ]
+    if len(trainings) < a.FEWEST:
+        return []
+    name = short_names(metrics_of(same))[metric]
+    answer += a.describe(trainings, name)
+    kinds = list(dict.fromkeys(kind for each in trainings for kind in each.r))
+    rows = [
+        [
+            each.label,
+            each.seed,
+            *(f'{each.r[kind]:.3f}' if kind in each.r else '' for kind in kinds),
+            f'{each.result:.2f}',
+        ]
+        for each in trainings
+    ]
+    read = (
+        'A point is a training: to the right, maps that agree with those of the teacher of its seed; up, a better '
+        f'{name}. Where the points rise, what looks alike does better; that the one makes the other they do not say.'
+    )
+    return [
+        *charts('Do those who look where the teacher looks do better?', read, [a.plot_agreement(trainings, name)]),
+        Part('The same in figures.', table=Table(['network', 'seed', *kinds, name], rows, range(1, len(kinds) + 3))),
+    ]
+
+
+def _correlations(same, found, pairs, answer):
     panels, rows, taps = {}, [], []
-    for network in networks:
-        found = correlate(teacher, network, pairs, partial(track, what=f'correlating {network.label}'))
-        for kind, by_tap in found.items():
+    for group in same:
+        for kind, by_tap in found[group.first].items():
             stages = last_blocks({kind: by_tap})[kind]
-            panels[f'{network.label}, {kind}'] = stages
-            rows.append([network.label, kind, *map(_r, stages.values())])
-            taps += [[network.label, kind, tap, _r(each)] for tap, each in by_tap.items()]
+            panels[f'{group.label}, {kind}'] = stages
+            rows.append([group.label, kind, *map(_r, stages.values())])
+            taps += [[group.label, kind, tap, _r(each)] for tap, each in by_tap.items()]
     read = (
         f'Pearson correlation between the maps of the teacher, which sees HR, and of each network, which sees LR, over '
         f'{len(pairs) - len(pairs.unreadable)} pictures: 1 means the same pattern, be it weaker or stronger, 0 none of '
         'it. A spatial map says where in the picture, a channel map which features count.'
     )
-    if len(networks) > 1:
+    if len(same) > 1:
         first, last = (
-            {(kind, stage): each.r for kind in found for stage, each in panels[f'{network.label}, {kind}'].items()}
-            for network in (networks[0], networks[-1])
+            {
+                (kind, stage): each.r
+                for kind, row in last_blocks(found[group.first]).items()
+                for stage, each in row.items()
+            }
+            for group in (same[0], same[-1])
         )
         known = [place for place in first if None not in (first[place], last.get(place))]
         closer = sum(last[place] > first[place] for place in known)
         answer.append(
-            f'{networks[-1].label} looks more like the teacher than {networks[0].label} does in {closer} of '
+            f'{same[-1].label} looks more like the teacher than {same[0].label} does in {closer} of '
             f'{len(known)} correlations of their attention maps.'
         )
     head = ['network', 'map', *max((list(stages) for stages in panels.values()), key=len)]
