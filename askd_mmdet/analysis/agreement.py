@@ -71,6 +71,6 @@ def plot_agreement(trainings: Sequence[Agreement], metric: str) -> Figure:
             points = [(each.r[kind], each.result) for each in trainings if each.label == label and kind in each.r]
             if points:
                 axis.plot(*zip(*points), label=label, **dict(line(i), linestyle=''))
-        axis.set(title=f'{kind} maps', xlabel="mean correlation with the teacher", ylabel=metric)
+        axis.set(title=f'{kind} maps', xlabel='mean correlation with the teacher', ylabel=metric)
     figure.legend(*axes[0].get_legend_handles_labels(), loc='outside right upper', fontsize=8, frameon=False)
     return figure

@@ -1,5 +1,6 @@
 """What the two recognition metrics share: they gather embeddings, and draw a curve."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,30 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from askd_mmdet.training.settings import check_choice, check_type
+
+# Networks that tell people apart are far below.
+_COLLAPSED = 0.9
+
+
+def mean_cosine(embeddings: np.ndarray) -> float:
+    """The cosine of two embeddings, averaged over all pairs of different ones.
+
+    Args:
+        embeddings: (N, D), not yet of length 1.
+
+    Returns:
+        In [-1, 1]; 0 of fewer than two.
+
+    Example:
+        >>> round(mean_cosine(np.float32([[1, 0], [0, 2], [3, 0]])), 3)
+        0.333
+    """
+    count = len(embeddings)
+    if count < 2:
+        return 0.0
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    total = (embeddings / np.maximum(lengths, 1e-12)).sum(0, dtype=np.float64)
+    return float((total @ total - count) / (count * (count - 1)))
 
 
 class EmbeddingMetric(BaseMetric):
@@ -47,6 +72,9 @@ class EmbeddingMetric(BaseMetric):
     def gather(self, results: list[tuple], count: int) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (count, D) and whether each picture was unreadable, bool (count,), in the data set's order.
 
+        Embeddings that nearly all point one way are warned of: it is the state in which a margin costs least, and into
+        which a training falls at too high a rate.
+
         Raises:
             ValueError: When a picture was not evaluated.
         """
@@ -63,6 +91,14 @@ class EmbeddingMetric(BaseMetric):
             raise ValueError(
                 f'{missing.sum()} of {count} pictures were not evaluated, first those at '
                 f'{np.flatnonzero(missing)[:5].tolist()}; evaluate the whole data set'
+            )
+        alike = mean_cosine(embeddings[~unreadable])
+        if alike > _COLLAPSED:
+            print_log(
+                f'all embeddings point nearly one way (the mean cosine of two is {alike:.2f}): the network is untrained '
+                'or its training has collapsed; train it from another seed, at a lower rate or with a smaller margin',
+                'current',
+                logging.WARNING,
             )
         return embeddings, unreadable
 

@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from PIL import Image
 
+from askd_mmdet.recognition.embedding_metric import mean_cosine
 from askd_mmdet.recognition.identification import identification_ranks
 from askd_mmdet.recognition.verification import verify
 
@@ -90,6 +91,20 @@ def test_what_verification_cannot_use_is_named(pairs):
     embeddings[7, 3] = np.nan
     with pytest.raises(ValueError, match=r'the embedding of 7\.jpg is not finite'):
         evaluate('VerificationMetric', meta, embeddings)
+
+
+@pytest.mark.parametrize('shift', [0.0, 1.0, 100.0])
+def test_embeddings_that_point_one_way_are_warned_of(pairs, log, shift):
+    embeddings, meta = pairs
+    embeddings = embeddings + np.float32(shift)
+    embeddings[17] = -embeddings[0]  # of a picture that could not be read
+    readable = np.delete(embeddings, 17, axis=0).astype(np.float64)
+    readable /= np.linalg.norm(readable, axis=1, keepdims=True)
+    alike = np.mean((readable @ readable.T)[~np.eye(49, dtype=bool)])
+    assert mean_cosine(np.delete(embeddings, 17, axis=0)) == pytest.approx(alike, abs=1e-6)
+    evaluate('VerificationMetric', meta, embeddings, unreadable=[17])
+    assert (shift == 100) == (alike > 0.9)
+    assert (f'the mean cosine of two is {alike:.2f}' in log.text) == (shift == 100)
 
 
 @pytest.fixture
