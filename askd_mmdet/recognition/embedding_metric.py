@@ -95,7 +95,7 @@ class EmbeddingMetric(BaseMetric):
         alike = mean_cosine(embeddings[~unreadable])
         if alike > _COLLAPSED:
             print_log(
-                f'all embeddings point nearly one way (the mean cosine of two is {alike:.2f}): the network is untrained '
+                f'embeddings point nearly one way (the mean cosine of two is {alike:.2f}): the network is not trained '
                 'or its training has collapsed; train it from another seed, at a lower rate or with a smaller margin',
                 'current',
                 logging.WARNING,
