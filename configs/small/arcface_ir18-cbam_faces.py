@@ -19,4 +19,3 @@ test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=12)
 _base_.param_scheduler[0].milestones = [7, 10]
-auto_scale_lr = dict(base_batch_size=64)
