@@ -40,23 +40,39 @@ def mean_correlations(found: dict[str, dict[str, Correlation]]) -> dict[str, flo
 
 
 def rank_correlation(trainings: Sequence[Agreement], kind: str) -> tuple[float, float, int] | None:
-    """Spearman's between agreement and result, its p-value, and of how many trainings; None where ranks say nothing."""
+    """Spearman's between agreement and result, and how probable one as far from 0 is where nothing connects them.
+
+    Args:
+        trainings: Of which some may lack the kind of map.
+        kind: Of map.
+
+    Returns:
+        The correlation; its p-value, over all orders of up to 7 trainings and over 9999 drawn ones of more; and of how
+        many trainings it is. None of fewer than `FEWEST`, or where all agree alike or all results are one.
+    """
     points = [(each.r[kind], each.result) for each in trainings if kind in each.r]
     if len(points) < FEWEST or any(len(set(numbers)) == 1 for numbers in zip(*points)):
         return None
-    found = stats.spearmanr(*zip(*points))
+    x, y = (stats.zscore(stats.rankdata(numbers)) for numbers in zip(*points))
+    found = stats.permutation_test(
+        (x,),
+        lambda x, axis: (x * y).mean(axis),
+        permutation_type='pairings',
+        vectorized=True,
+        random_state=0,
+    )
     return float(found.statistic), float(found.pvalue), len(points)
 
 
-def describe(trainings: Sequence[Agreement], metric: str) -> list[str]:
+def describe(trainings: Sequence[Agreement], metric: str, resolution: str) -> list[str]:
     """The rank correlation of each kind of map, in a sentence each."""
     sentences = []
     for kind in dict.fromkeys(kind for each in trainings for kind in each.r):
         if found := rank_correlation(trainings, kind):
             rho, p, number = found
             sentences.append(
-                f'Over {number} trainings the rank correlation between {metric} and how far {kind} maps agree with the '
-                f"teacher's is {rho:+.2f} (p = {p:.2g})."
+                f'At {resolution}, over {number} trainings, the rank correlation between {metric} and how far {kind} '
+                f"maps agree with the teacher's is {rho:+.2f} (p = {p:.2g})."
             )
     return sentences
 

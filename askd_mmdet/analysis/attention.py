@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -44,6 +44,7 @@ __all__ = [
     'correlate',
     'draw_attention',
     'last_blocks',
+    'shared_taps',
     'stages',
     'teacher_of',
 ]
@@ -88,8 +89,15 @@ class WatchedNetwork:
         self.maps: Callable[[list[Tensor]], Maps] = AttentionMaps(model, self.taps, label)
 
 
-def teacher_of(cfg: str | Path | Config, device: str | None = None, label: str = 'teacher') -> WatchedNetwork | None:
+def teacher_of(
+    cfg: str | Path | Config, device: str | None = None, label: str = 'teacher', taps: dict[str, str] | None = None
+) -> WatchedNetwork | None:
     """The teacher of a student's config, as its DistillationHook names it; None for a config without one.
+
+    Args:
+        cfg: The student's.
+        device, label: See :class:`WatchedNetwork`.
+        taps: See there; by default those of the student's AttentionSimilarityLoss.
 
     Raises:
         FileNotFoundError, ValueError: See :class:`WatchedNetwork`.
@@ -99,7 +107,20 @@ def teacher_of(cfg: str | Path | Config, device: str | None = None, label: str =
         return None
     named = isinstance(hook.teacher, (str, Path))
     teacher = load_config(hook.teacher, cfg.filename) if named else Config(hook.teacher.to_dict())
-    return WatchedNetwork(teacher, hook.checkpoint, device, loss_taps(_losses(cfg)), label)
+    return WatchedNetwork(teacher, hook.checkpoint, device, taps or loss_taps(_losses(cfg)), label)
+
+
+def shared_taps(cfgs: Sequence[Config]) -> dict[str, str]:
+    """What networks of one kind can all be watched at, whatever their losses compare.
+
+    Args:
+        cfgs: Of their trainings.
+
+    Returns:
+        The maps of CBAM where the first network has it, else those of the first AttentionSimilarityLoss; may be empty.
+    """
+    known = attention_taps(build_model(_config(cfgs[0])))
+    return known or next(filter(None, (loss_taps(_losses(_config(cfg))) for cfg in cfgs)), {})
 
 
 def _losses(cfg):

@@ -11,7 +11,14 @@ import numpy as np
 
 from askd_mmdet.analysis import agreement as a
 from askd_mmdet.analysis import detections as d
-from askd_mmdet.analysis.attention import PicturePairs, WatchedNetwork, correlate, draw_attention, teacher_of
+from askd_mmdet.analysis.attention import (
+    PicturePairs,
+    WatchedNetwork,
+    correlate,
+    draw_attention,
+    shared_taps,
+    teacher_of,
+)
 from askd_mmdet.analysis.correlation import Correlation, plot_correlations
 from askd_mmdet.analysis.page import Layer, Pair, Part, Section, Table, charts, picture_uri
 from askd_mmdet.analysis.runs import Group, Run
@@ -71,7 +78,6 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
     sections = []
     for resolution, same in by_resolution(groups):
         section = Section(f'attention-{resolution}', f'Where the networks look at {resolution}')
-        teachers = _teachers(groups, same, options.device)
         settings = dict(seed=options.seed, pictures=options.pictures)
         shown = list(PicturePairs(same[0].first.cfg, -(-options.show // 2), **settings))  # each is shown for all stages
         if not sections:  # the same for all resolutions
@@ -83,36 +89,55 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
                     charts=[picture_uri(draw_samples(shown[0].hr), 1000)],
                 )
             )
-        if teachers:
+        taps = shared_taps([run.cfg for group in same for run in group.runs])
+        if teachers := _teachers(groups, same, options.device, taps):
             pairs = PicturePairs(same[0].first.cfg, options.sample, **settings)
             found = {}
             for group in same:
                 for run in filter(teachers.get, group.runs):
-                    network = WatchedNetwork(run.cfg, run.checkpoint, options.device)
+                    network = WatchedNetwork(run.cfg, run.checkpoint, options.device, taps)
                     progress = partial(track, what=f'correlating {group.label}, seed {run.seed}')
                     found[run] = correlate(teachers[run], network, pairs, progress)
             section.parts += _correlations(same, found, pairs, section.answer)
-            section.parts += _agreement(same, found, section.answer)
+            section.parts += _agreement(resolution, same, found, section.answer)
             networks = [
-                WatchedNetwork(group.first.cfg, group.first.checkpoint, options.device, label=group.label)
+                WatchedNetwork(group.first.cfg, group.first.checkpoint, options.device, taps, group.label)
                 for group in same
             ]
             section.parts += _maps(teachers[same[0].first], networks, shown)
-            sections.append(section)
+        else:
+            section.parts.append(
+                Part(
+                    'Where they look is not shown: there is no HR teacher among these runs, and none is named by them.'
+                )
+            )
+        sections.append(section)
     return sections
 
 
-def _teachers(groups, same, device):
-    """The teacher of each run with weights: of its seed, else as its config says, else whichever there is."""
-    runs = [run for group in groups if group.first.method == _TEACHER for run in group.runs if run.files]
-    trained = {run.seed: WatchedNetwork(run.cfg, run.checkpoint, device, label=_TEACHER) for run in runs}
-    taught = [run for group in same for run in group.runs if run.files]
-    found = {run: trained.get(run.seed) or teacher_of(run.cfg, device, _TEACHER) for run in taught}
+def _teachers(groups, same, device, taps):
+    """The teacher of each run with weights: the first of its seed, else as its config says, else whichever there is."""
+    trained = {}
+    for group in groups:
+        for run in group.runs if group.first.method == _TEACHER else ():
+            if run.files and run.seed not in trained:
+                trained[run.seed] = WatchedNetwork(run.cfg, run.checkpoint, device, taps, _TEACHER)
+    found = {
+        run: trained.get(run.seed) or _named(run, device, taps) for group in same for run in group.runs if run.files
+    }
     known = next(filter(None, [*trained.values(), *found.values()]), None)
     return {run: teacher or known for run, teacher in found.items()} if known else {}
 
 
-def _agreement(same, found, answer):
+def _named(run, device, taps):
+    """The teacher that a student's config names, if it is still there."""
+    try:
+        return teacher_of(run.cfg, device, _TEACHER, taps)
+    except FileNotFoundError:
+        return None
+
+
+def _agreement(resolution, same, found, answer):
     """Whether a better correlation goes with a better result, over all seeds."""
     metric = main_metric(same, metrics_of(same))
     trainings = [
@@ -124,7 +149,7 @@ def _agreement(same, found, answer):
     if len(trainings) < a.FEWEST:
         return []
     name = short_names(metrics_of(same))[metric]
-    answer += a.describe(trainings, name)
+    answer += a.describe(trainings, name, resolution)
     kinds = list(dict.fromkeys(kind for each in trainings for kind in each.r))
     rows = [
         [
@@ -136,8 +161,9 @@ def _agreement(same, found, answer):
         for each in trainings
     ]
     read = (
-        'A point is a training: to the right, maps that agree with those of the teacher of its seed; up, a better '
-        f'{name}. Where the points rise, what looks alike does better; that the one makes the other they do not say.'
+        f'A point is a training: to the right, maps that agree with those of its teacher; up, a better {name}. Where '
+        'the points rise, those that look alike do better; that the one makes the other they do not say. Trainings of '
+        'one network from several seeds are less apart than others, so p is rather too small.'
     )
     return [
         *charts('Do those who look where the teacher looks do better?', read, [a.plot_agreement(trainings, name)]),
