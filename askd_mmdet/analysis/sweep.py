@@ -17,7 +17,7 @@ from mmengine.registry import DATASETS, HOOKS, DefaultScope
 from mmengine.runner import Runner
 
 from askd_mmdet.analysis.plots import line, panels, runs_legend
-from askd_mmdet.degradation.pipelines import degradation_hooks, degradation_of, degradations
+from askd_mmdet.degradation.pipelines import degradation_hooks, degradation_of, degradations, pipeline_of, type_name
 from askd_mmdet.openmmlab import load
 from askd_mmdet.progress import track
 from askd_mmdet.training import build_model, load_weights
@@ -200,16 +200,17 @@ def _sample_pairs(dataset, folds, count, seed):
     dataset._metainfo.update(pairs=numbers.reshape(-1, 2), same=same[chosen])
 
 
-def trained_ratios(cfg: Config, side: int = 112) -> list[float]:
+def trained_ratios(cfg: Config) -> list[float]:
     """The ratios that a network was trained at, several where its training draws them.
 
-    Args:
-        cfg: Of the experiment.
-        side: Of the pictures in pixels, for a config that says the size of its LR pictures: ArcFace's, 112.
+    Of a config that says the size of its LR pictures the HR ones have the size that ResizeToHR gives them, else
+    ArcFace's 112.
     """
     found = degradation_of(cfg, 'train')
     if 'size' in found:
-        return [side / float(np.min(found['size']))]
+        steps = pipeline_of(cfg.train_dataloader.dataset)
+        side = next((step['size'] for step in steps if type_name(step) == 'ResizeToHR'), 112)
+        return [float(np.max(side) / np.min(found['size']))]
     return np.atleast_1d(found['ratio']).tolist()
 
 

@@ -132,7 +132,7 @@ class LowResolution(BaseTransform):
         image = _forwards(results.pop('img'))
         seed = None
         if self.recipe in CAMERA_RECIPES:
-            seed = np.random.randint(2**31) if self.vary else zlib.crc32(image)
+            seed = np.random.randint(2**31) if self.vary else zlib.crc32(np.ascontiguousarray(image))
 
         def degraded(image):
             rng = None if seed is None else np.random.default_rng(seed)

@@ -1,5 +1,6 @@
 """The distillation hook: any OpenMMLab model becomes a student, its own code untouched."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from askd_mmdet.degradation.pipelines import degradations, pipeline_of, refuse_switches
 from askd_mmdet.distillation.store import StoredTeacher, made_of
@@ -113,6 +115,7 @@ class DistillationHook(Hook):
         """Have the student's optimizer train the weights of the losses too, before it is resumed."""
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             return  # a test builds none
+        group = _plain_group(runner.optim_wrapper.optimizer)
         for loss in self.losses.values():
             loss.to(get_device()).requires_grad_(loss.weight > 0)
             for weight in loss.parameters():
@@ -120,7 +123,7 @@ class DistillationHook(Hook):
                 if weight.requires_grad:
                     # DDP, which wrapped the student, averages the student's gradients alone.
                     weight.register_post_accumulate_grad_hook(lambda weight: all_reduce(weight.grad, 'mean'))
-                    runner.optim_wrapper.param_groups[-1]['params'].append(weight)
+                    group['params'].append(weight)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the weights of the losses beside the student's."""
@@ -269,3 +272,18 @@ class DistillationHook(Hook):
                             'be of one size there and see images of one size'
                         ) from error
             raise
+
+
+def _plain_group(optimizer: Optimizer) -> dict:
+    """The group of parameters with the settings that most have: neither slowed, nor frozen, nor without decay.
+
+    A new group would miss the schedulers, which know the groups that were there when they were built.
+    """
+    decay = optimizer.defaults.get('weight_decay')
+    groups = optimizer.param_groups
+    groups = [group for group in groups if group.get('weight_decay') == decay] or groups
+    counts = Counter()
+    for group in groups:
+        counts[group['lr']] += len(group['params'])
+    rate = counts.most_common(1)[0][0]
+    return next(group for group in groups if group['lr'] == rate)

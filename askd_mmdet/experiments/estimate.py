@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS, DefaultScope
 
+from askd_mmdet.training.amp import mixed
 from askd_mmdet.training.launch import distillation_of
 from askd_mmdet.training.settings import check_number
 
@@ -46,7 +47,7 @@ def seconds_of(cfg: Config, steps: int = 3) -> float:
         runner = RUNNERS.build(cfg)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             loader = runner.build_dataloader(cfg.train_dataloader)
-            optimiser = runner.build_optim_wrapper(cfg.optim_wrapper)
+            optimiser = runner.build_optim_wrapper(mixed(cfg.optim_wrapper, cfg.get('amp')))
         seconds = []
         runner.model.train()
         for batch in islice(cycle(loader), steps + 1):
@@ -54,7 +55,7 @@ def seconds_of(cfg: Config, steps: int = 3) -> float:
             start = _now()
             runner.model.train_step(copy.copy(batch), optimiser)
             if distilled:
-                with torch.no_grad():
+                with torch.no_grad(), optimiser.optim_context(runner.model):
                     runner.model(runner.model.data_preprocessor(batch)['inputs'], mode='tensor')
             seconds.append(_now() - start)
         return float(np.median(seconds[1:])) * len(loader)

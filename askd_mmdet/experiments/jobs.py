@@ -81,9 +81,16 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
         For every job that failed, or could not start, the reason.
 
     Raises:
-        ValueError: When `slots` or `poll_seconds` is no number or out of range.
+        ValueError: When `slots` or `poll_seconds` is no number or out of range, or there are too few GPUs for jobs of
+            several processes.
     """
     check_number('run_jobs', 'slots', slots, whole=True, at_least=1)
+    most = max((job.processes for job in jobs), default=1)
+    if gpus and most > 1 and slots * most > len(gpus):
+        raise ValueError(
+            f'{slots} runs at a time of {most} processes each need {slots * most} GPUs, and there are {len(gpus)}: '
+            'lower --jobs or --gpus'
+        )
     check_number('run_jobs', 'poll_seconds', poll_seconds, at_least=0)
     waiting = [job for job in jobs if not job.is_done()]
     failures: dict[Job, str] = {}

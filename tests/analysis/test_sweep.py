@@ -286,6 +286,7 @@ def test_a_classifier_is_tested_on_a_sample(classifier, tmp_path):
         ('detection/tinaface_r50-bn-cbam_widerface', 'test', dict(ratio=1), [1]),
         ('detection/tinaface_r50-bn-cbam_widerface-16x_askd', 'test', dict(ratio=16), [16]),
         ('recognition/arcface_ir50-cbam_casia-24px', 'val', dict(size=24), [112 / 24]),
+        ('small/arcface_ir18-cbam_faces-6px_askd', 'test', dict(size=6), [32 / 6]),
         ('recognition/arcface_ir50-cbam_casia-1x2x4x8x', 'train', dict(ratio=[1, 2, 4, 8]), [1, 2, 4, 8]),
         ('recognition/arcface_ir50-cbam_casia-4x-authors', 'train', dict(ratio=4, recipe='authors'), [4]),
         ('examples/resnet18_imagenet-4x', 'test', dict(ratio=4), [4]),

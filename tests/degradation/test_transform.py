@@ -293,6 +293,16 @@ def test_a_camera_varies_in_training_by_the_seed_and_treats_a_test_picture_alway
     np.testing.assert_equal(random_states(), before)
 
 
+def test_a_camera_photographs_a_part_of_a_picture_as_its_copy():
+    """A crop is a view, whose bytes do not lie side by side."""
+    transform = build([dict(type='PackDetInputs')], ratio=4, recipe='camera-drone')
+    part, whole = loaded(1), loaded(1)
+    part['img'] = part['img'][3:-5, 2:-9]
+    whole['img'] = part['img'].copy()
+    assert not part['img'].flags.c_contiguous
+    assert torch.equal(transform(part)['inputs'], transform(whole)['inputs'])
+
+
 def test_a_camera_draws_one_of_all_kinds(monkeypatch):
     kinds = Counter()
 

@@ -222,6 +222,22 @@ def test_generators_learn_at_the_rate_of_the_student_and_resume_bit_for_bit(toy_
     assert set(RUNNERS.build(tested).test()) == {f'wider_face/{subset}' for subset in ('easy', 'medium', 'hard')}
 
 
+def test_generators_train_at_the_rate_of_most_weights_where_the_last_ones_are_frozen(toy_data, teacher, tmp_path):
+    frozen = dict(lr_mult=0.0, decay_mult=0.0)
+    paramwise = dict(norm_decay_mult=0.0, bias_lr_mult=2.0, custom_keys={'bbox_head': frozen})
+    options = {'optim_wrapper.paramwise_cfg': paramwise, 'train_cfg.max_epochs': 1}
+    runner = RUNNERS.build(rival('mgd', toy_data, tmp_path, teacher, **options))
+    runner.train()
+    groups = runner.optim_wrapper.optimizer.param_groups
+    assert groups[-1]['lr'] == 0
+    ours = {id(weight) for weight in loss_of(runner).parameters()}
+    (group,) = (group for group in groups if ours & {id(weight) for weight in group['params']})
+    stem = next(module.weight for module in runner.model.backbone.modules() if isinstance(module, torch.nn.Conv2d))
+    (plain,) = (group for group in groups if any(weight is stem for weight in group['params']))
+    assert [group[key] for key in ('lr', 'weight_decay')] == [plain[key] for key in ('lr', 'weight_decay')]
+    assert group['weight_decay'] > 0 and ours < {id(weight) for weight in group['params']}
+
+
 def test_a_run_that_had_no_generators_cannot_go_on_with_them(toy_data, teacher, tmp_path):
     train(rival('pkd', toy_data, tmp_path, teacher, **{'train_cfg.max_epochs': 1}))
     with pytest.raises((RuntimeError, ValueError), match=r'generators\.0'):

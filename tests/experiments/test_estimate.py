@@ -3,6 +3,7 @@
 from itertools import accumulate
 
 import pytest
+import torch
 
 from askd_mmdet.experiments import estimate
 from askd_mmdet.toy import make_picture_classes
@@ -27,3 +28,19 @@ def test_an_epoch_takes_its_steps_times_the_median_step(tmp_path, monkeypatch, m
     monkeypatch.setattr(estimate.RUNNERS.get('SafeRunner'), 'build_model', build_model)
     assert estimate.seconds_of(cfg, steps=3) == pytest.approx(6 * 2)
     assert modes.count('loss') == 4 and modes.count('tensor') == forwards
+
+
+def test_steps_are_as_precise_as_those_of_the_training(tmp_path, monkeypatch):
+    make_picture_classes(tmp_path / 'pictures', train_pictures=4, val_pictures=1)
+    cfg = toy_config(tmp_path / 'pictures', tmp_path, 4, 'kd', tmp_path / 'not trained yet.pth', amp='bfloat16')
+    types = set()
+    build_model = estimate.RUNNERS.get('SafeRunner').build_model
+
+    def watched(runner, model):
+        built = build_model(runner, model)
+        built.backbone.layer1.register_forward_hook(lambda module, inputs, output: types.add(output.dtype))
+        return built
+
+    monkeypatch.setattr(estimate.RUNNERS.get('SafeRunner'), 'build_model', watched)
+    assert estimate.seconds_of(cfg, steps=1) > 0
+    assert types == {torch.bfloat16}

@@ -1,5 +1,6 @@
 """Real processes: their order, their number, what fails with what, and that none outlives a killed parent."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -89,6 +90,13 @@ def test_processors_and_gpus_are_shared(tmp_path, monkeypatch):
     said = [each.log.read_text().split() for each in jobs]
     share = str(max(len(os.sched_getaffinity(0)) // 2, 1))
     assert said == [[share, '0,1', '29500'], [share, '2,3', '29501']]
+
+
+def test_more_processes_than_gpus_are_refused_before_anything_starts(tmp_path):
+    jobs = [dataclasses.replace(job(tmp_path, f'job{i}', 'pass'), processes=2) for i in range(2)]
+    with pytest.raises(ValueError, match='2 runs at a time of 2 processes each need 4 GPUs, and there are 3'):
+        run(jobs, slots=2, gpus=['0', '1', '2'])
+    assert not any(each.log.exists() for each in jobs)
 
 
 def test_a_command_that_does_not_exist_stops_no_other(tmp_path):
