@@ -39,8 +39,8 @@ class DistillationHook(Hook):
     need no special case. The teacher is no part of the student, nor of its checkpoint, and draws no random number: with
     weight 0 a run equals the plain one bit for bit.
 
-    The weights of its own that a loss has (`MaskedGenerationLoss`) are trained by the student's optimizer, in its last
-    group, unless the loss has weight 0; clipping counts their gradients. For a run that is resumed, checkpoints keep
+    The weights of its own that a loss has (`MaskedGenerationLoss`) are trained by the student's optimizer, at the rate
+    and decay of most weights, unless the loss has weight 0; clipping counts their gradients. For a run that is resumed, checkpoints keep
     them under 'distillation'.
 
     In the log `loss` is the total. Where the student's own loss has this name, as in MMPretrain's heads, it is logged
@@ -55,7 +55,8 @@ class DistillationHook(Hook):
         store: Whether to compute what the teacher puts out once for every picture and its mirror image, keep it on disk
             in float16 and read it from there, for trainings whose only random step is a flip; see
             :class:`StoredTeacher`. True keeps it beside the checkpoint, in a folder with `.maps` behind its name; a
-            path names another folder. Students of one teacher, at any ratio, share it.
+            path names another folder. Students of one teacher share it, at any ratio, whose losses have the same names
+            and taps.
         inherit: Names of modules of the student that begin with the weights that they have in the teacher, such as a
             classifier; what keeps them so is the optimizer (`lr_mult=0` and `decay_mult=0` in its `paramwise_cfg`).
         dtype: What the teacher's convolutions compute in, by autocast: 'float32', 'bfloat16', 'float16', or by default
