@@ -40,8 +40,8 @@ class DistillationHook(Hook):
     weight 0 a run equals the plain one bit for bit.
 
     The weights of its own that a loss has (`MaskedGenerationLoss`) are trained by the student's optimizer, at the rate
-    and decay of most weights, unless the loss has weight 0; clipping counts their gradients. For a run that is resumed, checkpoints keep
-    them under 'distillation'.
+    and decay of most weights, unless the loss has weight 0; clipping counts their gradients. For a run that is resumed,
+    checkpoints keep them under 'distillation'.
 
     In the log `loss` is the total. Where the student's own loss has this name, as in MMPretrain's heads, it is logged
     as `loss_task`.
