@@ -92,18 +92,16 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
         taps = shared_taps([run.cfg for group in same for run in group.runs])
         if teachers := _teachers(groups, same, options.device, taps):
             pairs = PicturePairs(same[0].first.cfg, options.sample, **settings)
-            found = {}
+            found, networks = {}, []
             for group in same:
-                for run in filter(teachers.get, group.runs):
-                    network = WatchedNetwork(run.cfg, run.checkpoint, options.device, taps)
-                    progress = partial(track, what=f'correlating {group.label}, seed {run.seed}')
-                    found[run] = correlate(teachers[run], network, pairs, progress)
+                for run in group.runs:
+                    if run in teachers:
+                        network = WatchedNetwork(run.cfg, run.checkpoint, options.device, taps, group.label)
+                        progress = partial(track, what=f'correlating {group.label}, seed {run.seed}')
+                        found[run] = correlate(teachers[run], network, pairs, progress)
+                        networks += [network] if run is group.first else []
             section.parts += _correlations(same, found, pairs, section.answer)
             section.parts += _agreement(resolution, same, found, section.answer)
-            networks = [
-                WatchedNetwork(group.first.cfg, group.first.checkpoint, options.device, taps, group.label)
-                for group in same
-            ]
             section.parts += _maps(teachers[same[0].first], networks, shown)
         else:
             section.parts.append(
