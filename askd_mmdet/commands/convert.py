@@ -89,7 +89,7 @@ def convert_authors(args: argparse.Namespace) -> None:
         return
     print(f'set model.head.num_classes={len(checkpoint["state_dict"]["head.norm_product.weight"])} in the config')
     if not identities:
-        print('its rows are in the order of the authors; logit distillation needs ours: name their --train-list')
+        print('its rows are in the order of the authors; losses on logits and inherit=[head] need ours: --train-list')
 
 
 def convert_vedadet(args: argparse.Namespace) -> None:

@@ -1,12 +1,15 @@
-"""What a camera makes of a scene: blur, kernels of its scaler, noise and JPEG, in random order and strength."""
+"""What a camera makes of a scene: blur, a scaler's kernel, noise and JPEG, in random order and strength."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 _KERNELS = cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC
+_POINTS = np.linspace(-1, 1, 33)  # of a line of motion, in halves of its length
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Camera:
         defocus: Standard deviations of the lens's blur along its two axes, in LR pixels.
         moving: How probable it is that camera or scene move; the blur is then a line instead.
         motion: Length of that line in LR pixels, in any direction.
-        read: Standard deviation of the noise in the dark, in grey levels.
+        read: Standard deviation of the noise in the dark, in grey levels. A scaler that comes later averages noise.
         shot: Variance of the noise per grey level of brightness, in grey levels: what photons add.
         quality: Of the JPEG.
         twice: How probable it is that the picture was compressed before, somewhere on its way.
@@ -32,7 +35,8 @@ class Camera:
     twice: float
 
 
-# This project's choice, by eye, within the ranges that blind super-resolution trains on (BSRGAN, Real-ESRGAN: 2021).
+# This project's choice, by eye; but for motion, which it lacks, within the ranges that blind super-resolution trains
+# on (BSRGAN, Real-ESRGAN: 2021).
 CAMERAS = {
     'mild': Camera((0.1, 0.6), 0.1, (1, 2), (0, 3), (0, 0.1), (70, 95), 0.1),
     'surveillance': Camera((0.2, 1.2), 0.3, (1, 4), (2, 10), (0.05, 0.5), (30, 80), 0.3),
@@ -43,8 +47,9 @@ CAMERAS = {
 def photograph(image: np.ndarray, size: tuple[int, int], camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """A small picture of a scene, as a camera delivers it.
 
-    The scene is brought to twice the size by its mean, and to the size by a kernel drawn at random. Blur, noise and a
-    first JPEG follow in random order, as in BSRGAN (Zhang et al., 2021), and the last JPEG at the end.
+    The scene is brought to one to one and a half times the size by its mean. Blur, a scaler to the size with a kernel
+    drawn at random, noise and a first JPEG follow in random order, as in BSRGAN (Zhang et al., 2021), and the last JPEG
+    at the end. Nothing moves: what is in the middle of a pixel stays there.
 
     Args:
         image: uint8, (H, W, 1) or (H, W, 3).
@@ -64,32 +69,41 @@ def photograph(image: np.ndarray, size: tuple[int, int], camera: Camera, rng: np
         >>> photograph(scene, (4, 4), CAMERAS['mild'], np.random.default_rng(0)).shape
         (4, 4, 3)
     """
+    check_photographable(image)
+    between = np.minimum(np.rint(rng.uniform(1, 1.5) * np.array(size)).astype(int), image.shape[:2]).tolist()
+    pixels = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
+    picture = F.interpolate(pixels, between, mode='bilinear', antialias=True)[0].permute(1, 2, 0).numpy()
+    steps = [_blurred, _scaled, _noisy, *[_compressed] * (rng.random() < camera.twice)]
+    for i in rng.permutation(len(steps)):
+        picture = steps[i](picture, size, camera, rng)
+    return _compressed(picture, size, camera, rng).reshape(*size, image.shape[2])
+
+
+def check_photographable(image: np.ndarray) -> None:
+    """Raise what :func:`photograph` does for an image (H, W, C) that no camera delivers."""
     if image.dtype != np.uint8:
         raise TypeError(f"found an image of type {image.dtype}, expected uint8: the recipe 'camera' ends with a JPEG")
     if image.shape[2] not in (1, 3):
         raise ValueError(f"found {image.shape[2]} channels, expected 1 or 3: the recipe 'camera' ends with a JPEG")
-    height, width = np.minimum(2 * np.array(size), image.shape[:2]).tolist()
-    picture = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    picture = cv2.resize(picture, size[::-1], interpolation=int(rng.choice(_KERNELS)))
-    steps = [_blurred, _noisy, *[_compressed] * (rng.random() < camera.twice)]
-    for i in rng.permutation(len(steps)):
-        picture = steps[i](picture, camera, rng)
-    return _compressed(picture, camera, rng).reshape(*size, image.shape[2])
 
 
-def _blurred(picture, camera, rng):
+def _blurred(picture, size, camera, rng):
     """Blurred by the lens, or along a line."""
+    pixels = picture.shape[0] / size[0]  # of this picture in one of the small one
     if rng.random() >= camera.moving:
-        across, down = rng.uniform(*camera.defocus, 2)
+        across, down = pixels * rng.uniform(*camera.defocus, 2)
         return cv2.GaussianBlur(picture, (0, 0), across, sigmaY=down)
-    reach = rng.uniform(*camera.motion) / 2
+    reach = pixels * rng.uniform(*camera.motion) / 2
     angle = rng.uniform(0, np.pi)
-    side = int(np.ceil(reach))
-    kernel = np.zeros((2 * side + 1, 2 * side + 1), np.float32)
-    end = reach * np.cos(angle), reach * np.sin(angle)
-    ends = [[round(16 * (side + sign * part)) for part in end] for sign in (-1, 1)]
-    cv2.line(kernel, *ends, 1.0, lineType=cv2.LINE_AA, shift=4)
-    return cv2.filter2D(picture, -1, kernel / kernel.sum())
+    # OpenCV draws lines of floats without antialiasing. Every point of this one is shared by the pixels around it.
+    side = int(reach) + 1
+    places = np.arange(-side, side + 1)[:, None]
+    rows, columns = (np.maximum(0, 1 - abs(places - reach * part * _POINTS)) for part in (np.sin(angle), np.cos(angle)))
+    return cv2.filter2D(picture, -1, rows @ columns.T / len(_POINTS))
+
+
+def _scaled(picture, size, camera, rng):
+    return cv2.resize(picture, size[::-1], interpolation=int(rng.choice(_KERNELS)))
 
 
 @lru_cache
@@ -98,16 +112,21 @@ def _normals():
     return np.random.default_rng(0).standard_normal(2**20, np.float32)
 
 
-def _noisy(picture, camera, rng):
+def _noisy(picture, size, camera, rng):
     read, shot = rng.uniform(*camera.read), rng.uniform(*camera.shot)
     deviation = np.sqrt(read**2 + shot * np.arange(256, dtype=np.float32))
     bank = _normals()
-    start = rng.integers(max(len(bank) - picture.size, 1))
-    numbers = np.resize(bank[start : start + picture.size], picture.shape)
-    return cv2.add(picture, cv2.LUT(picture, deviation) * numbers, dtype=cv2.CV_8U)
+    # Some rows at a time, whose numbers begin anywhere, so that no two pictures, nor parts of one, share a pattern.
+    noisy, rows = np.empty_like(picture), max(1, 2**15 // picture[0].size)
+    for top in range(0, len(picture), rows):
+        part = picture[top : top + rows]
+        start = rng.integers(len(bank) - part.size)
+        noise = cv2.LUT(part, deviation).reshape(part.shape) * bank[start : start + part.size].reshape(part.shape)
+        noisy[top : top + rows] = cv2.add(part, noise, dtype=cv2.CV_8U).reshape(part.shape)
+    return noisy
 
 
-def _compressed(picture, camera, rng):
+def _compressed(picture, size, camera, rng):
     quality = int(rng.integers(*camera.quality, endpoint=True))
     _, file = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return cv2.imdecode(file, cv2.IMREAD_UNCHANGED).reshape(picture.shape)

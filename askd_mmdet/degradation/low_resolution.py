@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from askd_mmdet.degradation.camera import CAMERAS, photograph
+from askd_mmdet.degradation.camera import CAMERAS, check_photographable, photograph
 from askd_mmdet.training.settings import check_choice, check_number, check_numbers
 
 CAMERA_RECIPES = {'camera': tuple(CAMERAS), **{f'camera-{name}': (name,) for name in CAMERAS}}
@@ -34,6 +34,7 @@ def low_resolution(
     Neither is what a camera delivers. The recipes `'camera-mild'`, `'camera-surveillance'` and
     `'camera-drone'` blur, resample, add noise and compress in random order and strength, see
     `photograph`, and enlarge as `'paper'` does; `'camera'` draws one of them for every picture.
+    Ratio 1 is HR with these, too.
 
     Args:
         image: (H, W) or (H, W, C), any C, of type uint8, uint16, float32 or float64.
@@ -73,6 +74,8 @@ def low_resolution(
         lr_size = tuple(max(1, round(side / ratio)) for side in hr_size)
     else:
         lr_size = tuple(np.minimum(size, hr_size).tolist())
+    if recipe in CAMERA_RECIPES:
+        check_photographable(pixels)
     if lr_size == hr_size:
         return image.copy()
 

@@ -47,7 +47,7 @@ class LowResolution(BaseTransform):
         sigma: Blur in LR pixels, see `low_resolution`.
         recipe: See `low_resolution`.
         vary: Whether a camera's recipe treats a picture differently at every visit, as training
-            wants it; else, as tests want it, always alike.
+            wants it; else, as tests want it, always alike. By default it does where HR is kept.
         keep_hr: Whether the packed sample gets the key `hr_inputs`: what `inputs` (C, H, W) would
             be without the degradation.
         keep_mirrored: Whether the packed data sample gets the field `mirrored`: what `inputs` would
@@ -78,7 +78,7 @@ class LowResolution(BaseTransform):
         size: int | tuple[int, int] | None = None,
         sigma: float = 0.5,
         recipe: str = 'paper',
-        vary: bool = False,
+        vary: bool | None = None,
         keep_hr: bool = False,
         keep_mirrored: bool = False,
     ):
@@ -86,13 +86,13 @@ class LowResolution(BaseTransform):
         if ratio is self.ratios:
             check_numbers('LowResolution', 'ratio', ratio, at_least=1)
         check_settings('LowResolution', self.ratios[0], size, sigma, recipe)
-        check_type('LowResolution', 'vary', vary, bool)
         check_type('LowResolution', 'keep_hr', keep_hr, bool)
         check_type('LowResolution', 'keep_mirrored', keep_mirrored, bool)
         self.size = size
         self.sigma = sigma
         self.recipe = recipe
-        self.vary = vary
+        self.vary = keep_hr if vary is None else vary
+        check_type('LowResolution', 'vary', self.vary, bool)
         self.keep_hr = keep_hr
         self.keep_mirrored = keep_mirrored
         self.pipeline = Compose(transforms)

@@ -135,9 +135,16 @@ class DistillationHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take them up again where the run goes on."""
         if runner._resume:
-            saved = checkpoint.get('distillation', {})
-            for name, loss in self.losses.items():
-                loss.load_state_dict(saved.get(name, {}))
+            saved = {name: weights for name, weights in checkpoint.get('distillation', {}).items() if weights}
+            expected = sorted(name for name, loss in self.losses.items() if loss.state_dict())
+            if sorted(saved) != expected:
+                raise ValueError(
+                    f'the run cannot go on: the checkpoint has weights of the losses {sorted(saved)}, and the config '
+                    f'trains those of {expected}; go on with the losses that it began with, or begin anew from its '
+                    'weights: load_from'
+                )
+            for name, weights in saved.items():
+                self.losses[name].load_state_dict(weights)
 
     def before_train(self, runner: Runner) -> None:
         """Build the teacher and tap both networks. Later than the student's initialisation, so as not to disturb it."""

@@ -35,7 +35,7 @@ class AdaFaceHead(ArcFaceHead):
         **kwargs: See :class:`ArcFaceHead`.
 
     Raises:
-        ValueError: See :class:`ArcFaceHead`.
+        ValueError: See :class:`ArcFaceHead`; for `easy_margin`, which would be another margin.
     """
 
     loss_name = 'loss_adaface'
@@ -50,6 +50,8 @@ class AdaFaceHead(ArcFaceHead):
         **kwargs,
     ):
         check_number('AdaFaceHead', 'concentration', concentration, above=0)
+        if kwargs.get('easy_margin'):
+            raise ValueError("AdaFaceHead: found easy_margin=True, which is ArcFace's; remove it")
         super().__init__(num_classes, in_channels, scale=scale, margins=margins, **kwargs)
         self.margin = margins
         self.concentration = concentration

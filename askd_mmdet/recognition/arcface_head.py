@@ -51,9 +51,9 @@ class ArcFaceHead(ArcFaceClsHead):
     def __init__(self, num_classes: int, in_channels: int, scale: float = 32.0, margins: float = 0.5, **kwargs):
         counts = dict(num_classes=num_classes, in_channels=in_channels, num_subcenters=kwargs.get('num_subcenters', 1))
         for name, value in counts.items():
-            check_number('ArcFaceHead', name, value, whole=True, at_least=1)
-        check_number('ArcFaceHead', 'scale', scale, above=0)
-        check_number('ArcFaceHead', 'margins', margins, at_least=0, at_most=pi)
+            check_number(type(self).__name__, name, value, whole=True, at_least=1)
+        check_number(type(self).__name__, 'scale', scale, above=0)
+        check_number(type(self).__name__, 'margins', margins, at_least=0, at_most=pi)
         super().__init__(num_classes, in_channels, scale=scale, margins=float(margins), **kwargs)
         self.norm_product = BoundedCosine(in_channels, num_classes, self.num_subcenters)
 
@@ -63,7 +63,7 @@ class ArcFaceHead(ArcFaceClsHead):
         bad = labels[(labels < 0) | (labels >= self.num_classes)] if labels.is_cpu else ()
         if len(bad):
             raise ValueError(
-                f'ArcFaceHead: found the label {bad[0].item()}, expected 0 to {self.num_classes - 1}: set '
+                f'{type(self).__name__}: found the label {bad[0].item()}, expected 0 to {self.num_classes - 1}: set '
                 'model.head.num_classes to the number of identities in the training data'
             )
         # Under mmpretrain's name, 'loss', it would hide the total of all losses from the log.

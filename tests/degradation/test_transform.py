@@ -288,6 +288,10 @@ def test_a_camera_varies_in_training_by_the_seed_and_treats_a_test_picture_alway
     fixed = [*pictures(False, 0), *pictures(False, 1)]
     expected = low_resolution(PICTURES[1], 4, recipe='camera-drone').transpose(2, 0, 1)
     assert all(np.array_equal(picture, expected) for picture in fixed)
+    # In a pipeline of one's own: pairs are for training alone.
+    pairs = build([dict(type='PackDetInputs')], ratio=4, recipe='camera-drone', keep_hr=True)
+    first, second = (pairs(loaded(1)) for _ in range(2))
+    assert torch.equal(first['hr_inputs'], second['hr_inputs']) and not torch.equal(first['inputs'], second['inputs'])
     before = random_states()
     build([dict(type='PackDetInputs')], ratio=4, recipe='camera')(loaded())
     np.testing.assert_equal(random_states(), before)

@@ -238,10 +238,17 @@ def test_generators_train_at_the_rate_of_most_weights_where_the_last_ones_are_fr
     assert group['weight_decay'] > 0 and ours < {id(weight) for weight in group['params']}
 
 
-def test_a_run_that_had_no_generators_cannot_go_on_with_them(toy_data, teacher, tmp_path):
-    train(rival('pkd', toy_data, tmp_path, teacher, **{'train_cfg.max_epochs': 1}))
-    with pytest.raises((RuntimeError, ValueError), match=r'generators\.0'):
-        train(rival('mgd', toy_data, tmp_path, teacher, resume=True))
+@pytest.mark.parametrize(
+    'first, then, message',
+    [
+        ('pkd', 'mgd', r'has weights of the losses \[\], and the config trains those of \[.loss_feature.\]'),
+        ('mgd', 'pkd', r'has weights of the losses \[.loss_feature.\], and the config trains those of \[\]'),
+    ],
+)
+def test_a_run_goes_on_with_the_generators_that_it_began_with(first, then, message, toy_data, teacher, tmp_path):
+    train(rival(first, toy_data, tmp_path, teacher, **{'train_cfg.max_epochs': 1}))
+    with pytest.raises(ValueError, match=message):
+        train(rival(then, toy_data, tmp_path, teacher, resume=True))
 
 
 SCRIPT = """

@@ -87,8 +87,8 @@ def pkd(student, teacher):
     return 10 * ((s - t) ** 2).mean() / 2
 
 
-def dist(student, teacher, temperature, between, within):
-    s, t = (softmax(x.double().numpy() / temperature, axis=1) for x in (student, teacher))
+def dist(student, teacher, temperature, between, within, scale=1):
+    s, t = (softmax(scale * x.double().numpy() / temperature, axis=1) for x in (student, teacher))
     rows = np.mean([1 - pearsonr(a, b).statistic for a, b in zip(s, t)])
     columns = np.mean([1 - pearsonr(a, b).statistic for a, b in zip(s.T, t.T)])
     return temperature**2 * (between * rows + within * columns)
@@ -140,6 +140,11 @@ FORMULAS = {
         lambda s, t: 3 * dist(s, t, 4, 1, 0.5),
         (6, 5),
     ),
+    'dist-arcface': (
+        dict(type='ClassRelationLoss', tap='head.norm_product', scale=32.0, temperature=4.0),
+        lambda s, t: dist(s, t, 4, 2, 2, 32),
+        (6, 5),
+    ),
 }
 
 
@@ -180,6 +185,12 @@ def test_outputs_of_different_shape_are_refused(name):
     student, teacher = features(0, shape)
     with pytest.raises(ValueError, match=r'tapped outputs differ in shape: student \(.*\), teacher \('):
         evaluate(MODELS.build(config), [student[0][:, :-1]], teacher[:1])
+
+
+def test_channels_of_a_single_number_are_refused():
+    student, teacher = torch.randn(2, 1, 3, 1, 1)
+    with pytest.raises(ValueError, match=r'found features \(1, 3, 1, 1\), expected several numbers in each channel'):
+        evaluate(MODELS.build(dict(type='NormalisedFeatureLoss')), [student], [teacher])
 
 
 @pytest.mark.parametrize(

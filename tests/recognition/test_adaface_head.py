@@ -79,3 +79,7 @@ def test_no_gradient_goes_through_the_length():
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match='AdaFaceHead: found concentration=0'):
         AdaFaceHead(3, 4, concentration=0)
+    with pytest.raises(ValueError, match='AdaFaceHead: found scale=0'):
+        AdaFaceHead(3, 4, scale=0)
+    with pytest.raises(ValueError, match='AdaFaceHead: found easy_margin=True'):
+        AdaFaceHead(3, 4, easy_margin=True)

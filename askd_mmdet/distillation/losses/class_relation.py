@@ -41,6 +41,7 @@ class ClassRelationLoss(DistillationLoss):
         tap: Pattern of the module with the logits (N, classes).
         between: Weight of the relation between classes, beta.
         within: Weight of the relation within classes, gamma; a batch of one sample has none, and adds a constant.
+        scale: Factor that makes logits of the tap's output: s = 32 for ArcFace's cosines ('head.norm_product'), else 1.
         temperature: T > 0. The paper has 1 on ImageNet, 4 on CIFAR-100, and 2 for both weights.
         weight: Factor of the loss.
 
@@ -53,20 +54,23 @@ class ClassRelationLoss(DistillationLoss):
         tap: str = 'head.fc',
         between: float = 2.0,
         within: float = 2.0,
+        scale: float = 1.0,
         temperature: float = 1.0,
         weight: float = 1.0,
     ):
         super().__init__(dict(logits=tap), weight)
         for name, value in dict(between=between, within=within).items():
             check_number('ClassRelationLoss', name, value, at_least=0)
-        check_number('ClassRelationLoss', 'temperature', temperature, above=0)
+        for name, value in dict(scale=scale, temperature=temperature).items():
+            check_number('ClassRelationLoss', name, value, above=0)
         self.between = between
         self.within = within
+        self.scale = scale
         self.temperature = temperature
 
     def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
         total = 0
         for pair in zip(student['logits'], teacher['logits'], strict=True):
-            s, t = ((x / self.temperature).softmax(1) for x in comparable(*pair))
+            s, t = ((self.scale * x / self.temperature).softmax(1) for x in comparable(*pair))
             total = total + self.between * pearson_distance(s, t) + self.within * pearson_distance(s.T, t.T)
         return self.temperature**2 * total

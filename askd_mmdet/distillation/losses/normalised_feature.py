@@ -18,10 +18,11 @@ def normalised_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
     Returns:
         Scalar in [0, 2]; a channel's offset does not matter, nor its positive scale. To the variance 1e-5 is added
-        (this project's choice), so that a constant channel becomes 0 and its gradient stays small.
+        (this project's choice), so that a constant channel becomes 0 and its gradient stays small: a channel counts
+        for less where its standard deviation is below 0.03, as behind a norm it never is.
 
     Raises:
-        ValueError: When the shapes differ, or a channel has a single number.
+        ValueError: When the shapes differ, or a channel has a single number, which cannot be normalised.
 
     Example:
         >>> import torch
@@ -31,7 +32,13 @@ def normalised_distance(student: Tensor, teacher: Tensor) -> Tensor:
         >>> round(normalised_distance(-features, features).item(), 3)
         2.0
     """
-    student, teacher = (F.batch_norm(x, None, None, training=True) for x in comparable(student, teacher))
+    student, teacher = comparable(student, teacher)
+    if student.numel() == student.shape[1]:
+        raise ValueError(
+            f'found features {tuple(student.shape)}, expected several numbers in each channel, which are compared by '
+            'correlation: a larger batch or picture, or a tap with larger maps'
+        )
+    student, teacher = (F.batch_norm(x, None, None, training=True) for x in (student, teacher))
     return F.mse_loss(student, teacher) / 2
 
 
