@@ -1,6 +1,7 @@
 """The experiments of table 5, three rivals and their shrunk siblings: what they state, and where they differ."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,7 +54,8 @@ def test_there_are_these_and_no_others():
     names = {path.stem for path in (ROOT / 'configs/detection').glob('*.py')}
     without_cbam = {f'tinaface_r50-{v}_widerface' for v in VARIANTS}
     many = {f'tinaface_r50-{v}-cbam_widerface{MANY}{s}' for v in VARIANTS for s in ('', '_askd')}
-    assert names == {f'tinaface_r50-{v}-cbam_widerface{s}' for v, s in EXPERIMENTS} | without_cbam | many
+    own = {f'tinaface_r50-bn-cbam_coco{s}' for s in SMALL}
+    assert names == {f'tinaface_r50-{v}-cbam_widerface{s}' for v, s in EXPERIMENTS} | without_cbam | many | own
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
@@ -87,9 +89,15 @@ def test_an_experiment_differs_from_its_hr_in_ratio_and_distillation_only(varian
     assert cfg.to_dict() == hr.to_dict()
 
 
-@pytest.mark.parametrize('setting', [*SMALL[1:], *(f'-4x_{rival}' for rival in RIVALS)])
-def test_a_small_experiment_differs_from_its_hr_in_ratio_and_distillation_only(setting):
-    cfg, hr = (Config.fromfile(ROOT / f'configs/small/tinaface_r50-bn-cbam_masks{s}.py') for s in (setting, ''))
+@pytest.mark.parametrize(
+    'name, setting',
+    [
+        *(('small/tinaface_r50-bn-cbam_masks', s) for s in [*SMALL[1:], *(f'-4x_{rival}' for rival in RIVALS)]),
+        *(('detection/tinaface_r50-bn-cbam_coco', s) for s in SMALL[1:]),
+    ],
+)
+def test_an_experiment_on_other_data_differs_from_its_hr_in_ratio_and_distillation_only(name, setting):
+    cfg, hr = (Config.fromfile(ROOT / f'configs/{name}{s}.py') for s in (setting, ''))
     for split in ('train', 'val', 'test'):
         step = cfg[f'{split}_dataloader'].dataset.pipeline[-1]
         assert step.ratio == 4
@@ -99,9 +107,23 @@ def test_a_small_experiment_differs_from_its_hr_in_ratio_and_distillation_only(s
         hook = cfg.custom_hooks.pop()
         assert hook.losses == losses(method, levels=4, channels=64)
         assert Config.fromfile(find_config(hook.teacher)).to_dict() == hr.to_dict()
-        assert hook.checkpoint == f'work_dirs/tinaface_r50-bn-cbam_masks/epoch_{hr.train_cfg.max_epochs}.pth'
+        assert hook.checkpoint == f'work_dirs/{Path(name).name}/epoch_{hr.train_cfg.max_epochs}.pth'
     assert cfg.to_dict() == hr.to_dict()
     assert sum(hr.param_scheduler[0].periods) == hr.train_cfg.max_epochs
+
+
+def test_faces_of_ones_own_are_trained_as_those_of_wider_face():
+    """But for the data, and what judges them."""
+    own, wider = Config.fromfile(ROOT / 'configs/detection/tinaface_r50-bn-cbam_coco.py'), load('bn')
+    for split in ('train', 'val', 'test'):
+        datasets = [cfg[f'{split}_dataloader'].pop('dataset') for cfg in (own, wider)]
+        assert datasets[0].pipeline == datasets[1].pipeline and datasets[0].type == 'CocoFaceDataset'
+        assert datasets[0].get('test_mode', False) == (split != 'train')
+    for cfg in (own, wider):
+        assert cfg.pop('val_evaluator') == cfg.pop('test_evaluator')
+        cfg.pop('data_root')
+        cfg.default_hooks.checkpoint.pop('save_best')
+    assert own.to_dict() == wider.to_dict()
 
 
 @pytest.mark.parametrize('variant', VARIANTS)

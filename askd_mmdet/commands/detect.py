@@ -1,8 +1,9 @@
 """Find faces in pictures and videos, as they are: frame them, cut them out or hide them, and write where they are.
 
-SOURCE is a picture, a video, a folder (all below it), a pattern ('photos/**/*.jpg') or the number of a camera. Pictures
-and videos with framed faces, or hidden ones, go into --out, in the subfolders in which they lay, beside
-detections.jsonl, which gets a line for each as soon as it is done. Called again, it goes on with what is missing.
+SOURCE is a picture, a video, a folder (all below it), a pattern ('photos/**/*.jpg'), the number of a camera, or the
+address of a stream ('rtsp://user:password@host/path'), both of which are recorded until Ctrl-C. Pictures and videos
+with framed faces, or hidden ones, go into --out, in the subfolders in which they lay, beside detections.jsonl, which
+gets a line for each as soon as it is done. Called again, it goes on with what is missing.
 
 Videos keep their length and rate, not their sound. Neither videos nor pictures keep what else their files told (place,
 thumbnail). Where --blur serves privacy, look at what it made: a face that the network misses stays visible. A lower

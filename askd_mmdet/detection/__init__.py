@@ -6,6 +6,7 @@ from askd_mmdet.openmmlab import load
 load('mmdet')
 
 from askd_mmdet.detection.cbam_resnet import CBAMResNet
+from askd_mmdet.detection.coco_faces import CocoFaceDataset
 from askd_mmdet.detection.deformable import TorchvisionDCN
 from askd_mmdet.detection.detector import Detections, FaceDetector
 from askd_mmdet.detection.inception import InceptionContext
@@ -20,6 +21,7 @@ from askd_mmdet.detection.zero_init_resnet import ZeroInitResNet
 __all__ = [
     'CBAMResNet',
     'ClippedPhotoMetricDistortion',
+    'CocoFaceDataset',
     'Detections',
     'FaceDetector',
     'InceptionContext',

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -133,32 +134,32 @@ def searched(
 
 
 def _search_video(source: Source, detect: Detect, output: Output, batch_size: int) -> dict:
-    """Find the faces of a video or camera, write it, and return its entry. A camera ends by an interrupt."""
-    is_camera = isinstance(source.path, int)
+    """Find the faces of a video, camera or stream, write it, and return its entry. An interrupt ends what is live."""
     with open_video(source.path) as video:
         path = None if output.show == 'none' else output.folder / source.result
         with write_video(path, video.rate, video.size) if path else _Nowhere() as writer:
             found, start = [], time.monotonic()
             results = ahead(searched(ahead(enumerate(video.frames)), detect, batch_size))
-            if is_camera:
-                print(f'camera {source.path} is recorded; Ctrl-C ends it', file=sys.stderr)
+            if video.is_live:
+                print(f'{source.name} is recorded; Ctrl-C ends it', file=sys.stderr)
             elif video.count:
                 results = track(results, source.name, video.count)
             before = deque(maxlen=HELD)
             try:
-                for i, image, faces in results:
-                    shown = output.render(image, faces, before) if path else image
-                    before.append(faces)
-                    output.write_crops(image, faces, f'{source.name}/{i:06}.jpg')
-                    # A camera gives fewer frames than it says where the network is slower: each stands for several.
-                    due = round((time.monotonic() - start) * video.rate) if is_camera else len(found) + 1
-                    for _ in range(due - len(found)):
-                        writer.write(shown)
-                        found.append(faces)
+                with closing(results):  # and their threads, before the video
+                    for i, image, faces in results:
+                        shown = output.render(image, faces, before) if path else image
+                        before.append(faces)
+                        output.write_crops(image, faces, f'{source.name}/{i:06}.jpg')
+                        # Where the network is slower than a camera it sees some frames alone: each stands for several.
+                        due = round((time.monotonic() - start) * video.rate) if video.is_live else len(found) + 1
+                        for _ in range(due - len(found)):
+                            writer.write(shown)
+                            found.append(faces)
             except KeyboardInterrupt:
-                if not is_camera:
+                if not video.is_live:
                     raise
-    if not is_camera and len(found) < video.count:
+    if not video.is_live and len(found) < video.count:
         _warn(f'{source.path} ends after {len(found)} of {video.count} frames')
     return video_entry(source.name, video.size, video.rate, found)
 

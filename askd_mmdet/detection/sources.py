@@ -1,10 +1,12 @@
 """What a user points at: pictures, videos, folders and patterns of both, and cameras."""
 
 import glob
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from askd_mmdet.training.pictures import PICTURES, find_pictures
 
@@ -16,15 +18,15 @@ class Source(NamedTuple):
 
     Attributes:
         name: Under which its results are kept: relative to the folder that was named, with `/`.
-        path: Its file, or the number of a camera.
+        path: Its file, the number of a camera, or the address of a stream.
     """
 
     name: str
-    path: Path | int
+    path: Path | int | str
 
     @property
     def is_video(self) -> bool:
-        return isinstance(self.path, int) or self.path.suffix.lower() in VIDEOS
+        return not isinstance(self.path, Path) or self.path.suffix.lower() in VIDEOS
 
     @property
     def result(self) -> str:
@@ -40,7 +42,8 @@ def find_sources(
     """The pictures and videos that some words mean, pictures first.
 
     Args:
-        texts: A file each, a folder (all below it), a pattern (`*`, `?`, `[]`, `**`), or the number of a camera.
+        texts: A file each, a folder (all below it), a pattern (`*`, `?`, `[]`, `**`), the number of a camera, or the
+            address of a stream (`rtsp://...`).
         results: Folders in which results go. What lies in them is a source only where it is named itself.
         say: Gets the lines on files that are passed over; by default the log.
 
@@ -58,13 +61,18 @@ def find_sources(
                 f'{other.path} and {source.path} would both have their results in {source.result}; detect in one after '
                 'the other, with an --out for each'
             )
-        if not isinstance(source.path, int) and source.path.resolve() in [folder / source.result for folder in results]:
+        if isinstance(source.path, Path) and source.path.resolve() in [folder / source.result for folder in results]:
             raise ValueError(f'{source.path} would be replaced by its own result; name another --out')
     return sorted(places.values(), key=lambda source: source.is_video)
 
 
 def _meant(text, results, say):
     path, endings = Path(text), PICTURES + VIDEOS
+    now = f'{datetime.now():%Y%m%d-%H%M%S}'
+    if '://' in text:
+        address = urlsplit(text)  # whose user and password nobody else needs to read
+        where = re.sub(r'[^\w.]+', '-', f'{address.hostname}{address.path}').strip('-')
+        return [Source(f'{where}_{now}.mp4', text)]
     if path.is_file():
         return [Source(path.name, path)]
     if path.is_dir():
@@ -77,9 +85,11 @@ def _meant(text, results, say):
         names = [name for name in names if name.lower().endswith(endings) and (root / name).is_file()]
         nothing = f'no picture or video ({", ".join(endings)}) fits the pattern {text}'
     elif text.isascii() and text.isdecimal():
-        return [Source(f'camera{int(text)}_{datetime.now():%Y%m%d-%H%M%S}.mp4', int(text))]
+        return [Source(f'camera{int(text)}_{now}.mp4', int(text))]
     else:
-        raise FileNotFoundError(f'{text} does not exist; expected a picture, a video, a folder, a pattern or a camera')
+        raise FileNotFoundError(
+            f'{text} does not exist; expected a picture, a video, a folder, a pattern, a camera or a stream'
+        )
     within = [folder for folder in results if not root.resolve().is_relative_to(folder)]
     found = [Source(name, root / name) for name in names]
     if within:

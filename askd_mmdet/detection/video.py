@@ -3,9 +3,12 @@
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Event, Thread
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -26,12 +29,14 @@ class Video(NamedTuple):
         rate: Frames per second.
         count: Frames that its header tells of; 0 where it does not, as of a camera.
         size: Width and height in pixels.
+        is_live: Whether it does not wait: frames that come while nobody asks for one are passed over.
     """
 
     frames: Iterator[np.ndarray]
     rate: float
     count: int
     size: tuple[int, int]
+    is_live: bool
 
 
 @contextmanager
@@ -46,11 +51,11 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def open_video(source: Path | int) -> Iterator[Video]:
-    """Open a video file, or the camera of a number.
+def open_video(source: Path | int | str) -> Iterator[Video]:
+    """Open a video file, the camera of a number, or the stream of an address (`rtsp://...`).
 
     Raises:
-        FileNotFoundError: When there is no such camera.
+        FileNotFoundError: When there is no such camera, or nothing comes from the address.
         ValueError: When the file is no video, damaged at its head, or in a format that OpenCV does not know.
     """
     with quiet():
@@ -60,20 +65,51 @@ def open_video(source: Path | int) -> Iterator[Video]:
         capture.release()
         if isinstance(source, int):
             raise FileNotFoundError(f'there is no camera {source}, or another program has it; the first one is 0')
+        if isinstance(source, str):
+            raise FileNotFoundError(
+                f'no picture comes from {urlsplit(source).hostname}: is it on and reachable from here, and are path, '
+                'user and password right in the address (rtsp://user:password@host/path)?'
+            )
         raise ValueError(f'{source}: no frame can be read: it is damaged, or in a format that OpenCV does not know')
-    rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-
-    def frames():
-        frame = first
-        while frame is not None:
-            yield frame
-            _, frame = capture.read()
-
+    rate, count = capture.get(cv2.CAP_PROP_FPS), max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    is_live = isinstance(source, int) or (isinstance(source, str) and not count)  # an address may be that of a file
+    frames = (_newest if is_live else _all)(capture, first)
     try:
         known = math.isfinite(rate) and 0 < rate <= 1000
-        yield Video(frames(), rate if known else _USUAL_RATE, max(int(count), 0), first.shape[1::-1])
+        yield Video(frames, rate if known else _USUAL_RATE, count, first.shape[1::-1], is_live)
     finally:
+        frames.close()
         capture.release()
+
+
+def _all(capture, frame):
+    while frame is not None:
+        yield frame
+        _, frame = capture.read()
+
+
+def _newest(capture, first):
+    """The frames of what would fill its buffers, fall behind and break off if it were read slowly."""
+    newest, ended = Queue(1), Event()
+
+    def read():
+        frame = first
+        while not ended.is_set():
+            with suppress(Empty):
+                newest.get_nowait()
+            newest.put(frame)
+            if frame is None:
+                return
+            _, frame = capture.read()
+
+    reader = Thread(target=read)
+    reader.start()
+    try:
+        while (frame := newest.get()) is not None:
+            yield frame
+    finally:
+        ended.set()
+        reader.join()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ class ReplacesUnreadable:
         RuntimeError: When `max_refetch` pictures in a row are unreadable or left out by a transform.
     """
 
-    check_tool = ''  # the command that lists damaged pictures, for messages
+    check_tool = ''  # the command that lists damaged pictures, for messages, where there is one
 
     def stand_in(self, info: dict) -> dict:
         """What the first transform would add for a black picture."""
@@ -55,8 +55,8 @@ class ReplacesUnreadable:
         raise RuntimeError(
             f'none of {tries} pictures in a row gave a sample: a transform dropped '
             f'{tries - len(unreadable)}, and {len(unreadable)} could not be read'
-            f'{": " if unreadable else ""}{first_names(unreadable)}; '
-            f'"{self.check_tool}" says which pictures are damaged'
+            f'{": " if unreadable else ""}{first_names(unreadable)}'
+            + (f'; "{self.check_tool}" says which pictures are damaged' if self.check_tool else '')
         )
 
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -17,11 +20,13 @@ from pycocotools.cocoeval import COCOeval
 
 from askd_mmdet.commands import detect as command
 from askd_mmdet.detection import FaceDetector
+from askd_mmdet.detection.detector import Detections
 from askd_mmdet.detection.drawing import crop_face, draw_faces, hide_faces, pixels
 from askd_mmdet.detection.submission import read_detections
 from tests.toy_run import HR, ROOT, random_network, toy_config
 
 SCORE = 0.3
+NOTHING = Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32))
 
 
 @pytest.fixture(scope='module')
@@ -317,6 +322,47 @@ def test_bad_videos_and_cameras(tool, photos, tmp_path, monkeypatch):
     (entry,) = entries(tmp_path / 'recorded')
     assert status == 0 and entry['name'].startswith('camera0_2') and 'Ctrl-C ends it' in errors
     assert len(read_video(tmp_path / 'recorded' / entry['name'])[0]) == len(entry['frames'])
+
+
+class Stream(BaseHTTPRequestHandler):
+    """A camera on the network: 2 seconds of JPEGs, frame i of the brightness 5 i, at /live; nothing elsewhere."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.path != '/live':
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=next')
+        self.end_headers()
+        for i in range(50):
+            content = cv2.imencode('.jpg', np.full((48, 64, 3), 5 * i, np.uint8))[1].tobytes()
+            self.wfile.write(b'--next\r\nContent-Type: image/jpeg\r\n\r\n' + content + b'\r\n')
+            time.sleep(0.04)
+
+
+def test_a_stream_is_seen_as_it_is_now_and_recorded_at_its_speed(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        FaceDetector, 'detect', lambda self, images, batch_size: time.sleep(0.3) or [NOTHING for _ in images]
+    )
+    with ThreadingHTTPServer(('127.0.0.1', 0), Stream) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://user:secret@127.0.0.1:{server.server_port}'
+        status, _, errors = tool(f'{address}/live')
+        lost = tool(f'{address}/nobody', '--out', 'other')
+        server.shutdown()
+    assert status == 0, errors
+    (entry,) = entries(tmp_path / 'detections')
+    assert re.fullmatch(r'127\.0\.0\.1-live_\d{8}-\d{6}\.mp4', entry['name'])
+    frames, rate = read_video(tmp_path / 'detections' / entry['name'])
+    assert len(frames) == len(entry['frames']) and 1.5 < len(frames) / rate < 4
+    seen = [round(frame.mean() / 5) for frame in frames]
+    # Of a network that takes as long as seven frames do, no more than two or three are waiting.
+    assert seen == sorted(seen) and 4 <= len(set(seen)) <= 12 and seen[-1] > 35
+    assert lost[0] == 1 and 'no picture comes from 127.0.0.1' in lost[2]
+    assert not any('secret' in text for text in (errors, *lost[1:], str(entry)))
 
 
 def test_tiles_are_searched_on_request(tool, detector, toy_data, tmp_path):

@@ -1,0 +1,49 @@
+"""Faces of one's own, annotated in COCO's format."""
+
+from pathlib import Path
+
+import numpy as np
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+from mmengine.fileio import load
+
+from askd_mmdet.training.files import data_hint
+from askd_mmdet.training.unreadable import ReplacesUnreadable
+
+
+@DATASETS.register_module()
+class CocoFaceDataset(ReplacesUnreadable, CocoDataset):
+    """MMDetection's CocoDataset for one category, `face` unless `metainfo=dict(classes=...)` names another.
+
+    A picture that cannot be read stops nothing, see `ReplacesUnreadable`, where the pipeline begins with `LoadPicture`.
+
+    Args:
+        **kwargs: See CocoDataset.
+
+    Raises:
+        FileNotFoundError: When the annotation is missing.
+        ValueError: When it has no category of that name, which CocoDataset would take for pictures without faces.
+        RuntimeError: When `max_refetch` images in a row are unreadable or left out by a transform.
+    """
+
+    METAINFO = dict(classes=('face',), palette=[(220, 20, 60)])
+
+    def load_data_list(self) -> list[dict]:
+        """One dict for every image, as CocoDataset has it."""
+        if not Path(self.ann_file).is_file():
+            raise FileNotFoundError(
+                f"{self.ann_file} does not exist; it should hold the faces in COCO's format: {data_hint(self.ann_file)}"
+            )
+        found = [category['name'] for category in load(self.ann_file)['categories']]
+        wanted = self.metainfo['classes']
+        if missing := set(wanted) - set(found):
+            raise ValueError(
+                f'{self.ann_file} has the categories {found} and not {sorted(missing)}: name what means a face there, '
+                'in the data sets of training, validation and test: metainfo=dict(classes=[...])'
+            )
+        return super().load_data_list()
+
+    def stand_in(self, info: dict) -> dict:
+        """What the first transform would add for a black picture of the annotation's size."""
+        size = info['height'], info['width']
+        return dict(img=np.zeros((*size, 3), np.uint8), img_shape=size, ori_shape=size)
