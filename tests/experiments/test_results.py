@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from askd_mmdet.experiments import Plan, Table, save_results, summarise
-from askd_mmdet.experiments.results import paired_difference
+from askd_mmdet.experiments.results import detectable, paired_difference
 
 SEEDS = [0, 1, 2, 7]
 
@@ -43,6 +43,15 @@ def test_the_interval_is_scipys():
     expected = stats.ttest_rel(ours, base).confidence_interval(0.95)
     assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
     assert paired_difference({0: 1.0}, {1: 2.0}) == (None, None)
+
+
+@pytest.mark.parametrize('seeds', [2, 3, 5, 10])
+def test_four_of_five_experiments_find_the_detectable_difference(seeds):
+    """By trying: with a spread of one, and a difference of so many halves of the interval which that spread gives."""
+    half = stats.t.ppf(0.975, seeds - 1) / np.sqrt(seeds)
+    differences = np.random.default_rng(0).normal(detectable(seeds) * half, 1, (100_000, seeds))
+    found = stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.005)
 
 
 def test_figures_are_those_of_the_seeds_that_there_are(plan):
