@@ -25,7 +25,7 @@ from askd_mmdet.analysis.runs import Group, Run
 from askd_mmdet.analysis.samples import draw_samples
 from askd_mmdet.analysis.sweep import plot_sweep, sweep, trained_ratios
 from askd_mmdet.analysis.tables import main_metric, metrics_of, short_names
-from askd_mmdet.degradation import low_resolution
+from askd_mmdet.degradation import RECIPES, low_resolution
 from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.distillation.maps import last_blocks
 from askd_mmdet.progress import track
@@ -81,12 +81,15 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
         settings = dict(seed=options.seed, pictures=options.pictures)
         shown = list(PicturePairs(same[0].first.cfg, -(-options.show // 2), **settings))  # each is shown for all stages
         if not sections:  # the same for all resolutions
+            used = {degradation_of(run.cfg).get('recipe') for group in groups for run in group.runs}
+            recipes = [recipe for recipe in RECIPES if recipe in ('paper', 'authors', *used)]
             section.parts.append(
                 Part(
                     'One picture at every resolution: what a network has to go by. The recipe of the paper averages, '
-                    "that of its authors' code keeps single pixels.",
+                    "that of its authors' code keeps single pixels"
+                    + ('; on that of cameras networks of this report are tested.' if len(recipes) > 2 else '.'),
                     'What low resolution leaves',
-                    charts=[picture_uri(draw_samples(shown[0].hr), 1000)],
+                    charts=[picture_uri(draw_samples(shown[0].hr, recipes=recipes), 1000)],
                 )
             )
         taps = shared_taps([run.cfg for group in same for run in group.runs])

@@ -251,11 +251,14 @@ def test_a_report_on_recognizers(toy_faces, askd, tmp_path):
     options = dict(batch_size=8, num_workers=0, persistent_workers=False)
     for name in ('', '-8x', '-8x_askd'):
         teacher = tmp_path / 'runs/hr/epoch_1.pth' if name.endswith('askd') else None
-        train(small(f'toy/arcface_ir18-cbam_toy{name}', tmp_path, tmp_path / f'runs/{name or "hr"}', options, teacher))
+        cfg = small(f'toy/arcface_ir18-cbam_toy{name}', tmp_path, tmp_path / f'runs/{name or "hr"}', options, teacher)
+        cfg.test_dataloader.dataset.pipeline[-1].recipe = 'camera-drone'
+        train(cfg)
     status, output, errors = askd('report', tmp_path / 'runs', '--out', tmp_path / 'report.html', '--ratios', 1, 8)
     assert status == 0 and 'left out' not in output, output + errors
     text = html.unescape((tmp_path / 'report.html').read_text())
-    for part in ('By accuracy: A-SKD 8x is', 'Spatial attention, layer3', 'Where they break', 'auc'):
+    parts = 'By accuracy: A-SKD 8x is', 'Spatial attention, layer3', 'Where they break', 'auc', 'on that of cameras'
+    for part in parts:
         assert part in text, part
     assert 'What they find' not in text
 
