@@ -1,4 +1,4 @@
-# One detector for many resolutions beside those of one, on the demo's pictures and runs: each is tested at every ratio.
+# One detector for many resolutions beside the demo's, which share its runs: each is tested at every ratio.
 _base_ = './demo.py'
 title = 'Toy WIDER FACE by what was trained on, TinaFace-R50-CBAM of a quarter width: AP of hard faces'
 _ratios = (1, 2, 4, 8)
@@ -10,10 +10,6 @@ tests = {
 _hr = 'askd_mmdet::toy/tinaface_r50-bn-cbam_toy'
 rows = [
     *(row for row in _base_.rows if row.get('trained') is None),
-    *(
-        dict(resolution='8x', method=method, config=f'{_hr}-8x{ending}.py')
-        for method, ending in (('Base', ''), ('A-SKD', '_askd'))
-    ),
     *(
         dict(
             resolution='1x to 8x',
