@@ -69,9 +69,7 @@ def add_network(
         'config',
         help=f'its config, e.g. askd_mmdet::{example}, or a file; or an ONNX file of askd export, without a checkpoint',
     )
-    parser.add_argument(
-        'checkpoint', nargs='?', type=Path, help='weights that were trained with the config, e.g. epoch_20.pth'
-    )
+    parser.add_argument('checkpoint', nargs='?', help='weights that were trained with the config, e.g. epoch_20.pth')
     # Argparse else gives the optional argument its place before it has seen what stands behind the next option.
     parser.parse_args = parser.parse_intermixed_args
     parser.add_argument(

@@ -14,7 +14,7 @@ ONNX = '.onnx'
 
 def open_embedder(
     config: str,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     device: str | None = None,
     degrade: bool = False,
     options: Sequence[str] = (),
@@ -46,7 +46,7 @@ def build_embedder(args: Namespace):
 
 def open_detector(
     config: str,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     device: str | None = None,
     degrade: bool = False,
     options: Sequence[str] = (),
@@ -68,7 +68,7 @@ def open_detector(
     return FaceDetector(overridden_config(config, options), checkpoint, device, degrade, min_score, classes)
 
 
-def is_onnx(config: str, checkpoint: Path | None, degrade: bool = False, options: Sequence[str] = ()) -> bool:
+def is_onnx(config: str, checkpoint: str | Path | None, degrade: bool = False, options: Sequence[str] = ()) -> bool:
     """Whether an ONNX file stands in the place of config and checkpoint.
 
     Raises:

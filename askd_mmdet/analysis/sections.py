@@ -87,7 +87,7 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
                 Part(
                     'One picture at every resolution: what a network has to go by. The recipe of the paper averages, '
                     "that of its authors' code keeps single pixels"
-                    + ('; on that of cameras networks of this report are tested.' if len(recipes) > 2 else '.'),
+                    + ('. Some networks here are tested on what cameras deliver.' if len(recipes) > 2 else '.'),
                     'What low resolution leaves',
                     charts=[picture_uri(draw_samples(shown[0].hr, recipes=recipes), 1000)],
                 )

@@ -1,9 +1,10 @@
 """Find faces in pictures and videos, as they are: frame them, cut them out or hide them, and write where they are.
 
 SOURCE is a picture, a video, a folder (all below it), a pattern ('photos/**/*.jpg'), the number of a camera, or the
-address of a stream ('rtsp://user:password@host/path'), both of which are recorded until Ctrl-C. Pictures and videos
-with framed faces, or hidden ones, go into --out, in the subfolders in which they lay, beside detections.jsonl, which
-gets a line for each as soon as it is done. Called again, it goes on with what is missing.
+address of a stream ('rtsp://user:password@host/path'). Pictures and videos with framed faces, or hidden ones, go into
+--out, in the subfolders in which they lay, beside detections.jsonl, which gets a line for each as soon as it is done.
+Called again, it goes on with what is missing. Pictures come first, then videos one after the other; what is live is
+recorded until Ctrl-C, which goes on to the next.
 
 Videos keep their length and rate, not their sound. Neither videos nor pictures keep what else their files told (place,
 thumbnail). Where --blur serves privacy, look at what it made: a face that the network misses stays visible. A lower
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
 
     check_number('askd detect', '--margin', args.margin, at_least=0)
     if args.checkpoint and Path(args.config).suffix == ONNX:  # it is the first of several sources
-        args.source.insert(0, str(args.checkpoint))
+        args.source.insert(0, args.checkpoint)
         args.checkpoint = None
     sources = find_sources(args.source, [args.out, *filter(None, [args.crops])], partial(print, file=sys.stderr))
     detector = open_detector(

@@ -47,12 +47,12 @@ CAMERAS = {
 def photograph(image: np.ndarray, size: tuple[int, int], camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """A small picture of a scene, as a camera delivers it.
 
-    The scene is brought to one to one and a half times the size by its mean. Blur, a scaler to the size with a kernel
+    The scene is brought to one to one and a half times the size, antialiased. Blur, a scaler to the size with a kernel
     drawn at random, noise and a first JPEG follow in random order, as in BSRGAN (Zhang et al., 2021), and the last JPEG
     at the end. Nothing moves: what is in the middle of a pixel stays there.
 
     Args:
-        image: uint8, (H, W, 1) or (H, W, 3).
+        image: uint8, (H, W, 1) or (H, W, 3), any view.
         size: Height and width of the result, neither larger than the image's.
         camera: See :class:`Camera`.
         rng: Decides about everything.
@@ -71,7 +71,7 @@ def photograph(image: np.ndarray, size: tuple[int, int], camera: Camera, rng: np
     """
     check_photographable(image)
     between = np.minimum(np.rint(rng.uniform(1, 1.5) * np.array(size)).astype(int), image.shape[:2]).tolist()
-    pixels = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.require(image, requirements='CW'))[None].permute(0, 3, 1, 2)
     picture = F.interpolate(pixels, between, mode='bilinear', antialias=True)[0].permute(1, 2, 0).numpy()
     steps = [_blurred, _scaled, _noisy, *[_compressed] * (rng.random() < camera.twice)]
     for i in rng.permutation(len(steps)):
@@ -89,16 +89,17 @@ def check_photographable(image: np.ndarray) -> None:
 
 def _blurred(picture, size, camera, rng):
     """Blurred by the lens, or along a line."""
-    pixels = picture.shape[0] / size[0]  # of this picture in one of the small one
+    pixels = np.divide(picture.shape[:2], size)  # of this picture in one of the small one, down and across
     if rng.random() >= camera.moving:
-        across, down = pixels * rng.uniform(*camera.defocus, 2)
+        across, down = pixels[::-1] * rng.uniform(*camera.defocus, 2)
         return cv2.GaussianBlur(picture, (0, 0), across, sigmaY=down)
     reach = pixels * rng.uniform(*camera.motion) / 2
     angle = rng.uniform(0, np.pi)
+    ends = reach * (np.sin(angle), np.cos(angle))
     # OpenCV draws lines of floats without antialiasing. Every point of this one is shared by the pixels around it.
-    side = int(reach) + 1
+    side = int(max(abs(ends))) + 1
     places = np.arange(-side, side + 1)[:, None]
-    rows, columns = (np.maximum(0, 1 - abs(places - reach * part * _POINTS)) for part in (np.sin(angle), np.cos(angle)))
+    rows, columns = (np.maximum(0, 1 - abs(places - end * _POINTS)) for end in ends)
     return cv2.filter2D(picture, -1, rows @ columns.T / len(_POINTS))
 
 
@@ -116,7 +117,7 @@ def _noisy(picture, size, camera, rng):
     read, shot = rng.uniform(*camera.read), rng.uniform(*camera.shot)
     deviation = np.sqrt(read**2 + shot * np.arange(256, dtype=np.float32))
     bank = _normals()
-    # Some rows at a time, whose numbers begin anywhere, so that no two pictures, nor parts of one, share a pattern.
+    # Some rows at a time, whose numbers begin anywhere, so that no two pictures have one pattern at the same place.
     noisy, rows = np.empty_like(picture), max(1, 2**15 // picture[0].size)
     for top in range(0, len(picture), rows):
         part = picture[top : top + rows]

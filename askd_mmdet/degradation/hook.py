@@ -73,14 +73,14 @@ class LowResolutionHook(Hook):
             self.before_val(runner)
 
     def before_val(self, runner: Runner) -> None:
-        self._degrade(runner.val_loop.dataloader.dataset, 'validation', ratio=self.test_ratio)
+        self._degrade(runner.val_loop.dataloader.dataset, 'validation', ratio=self.test_ratio, vary=False)
 
     def before_test(self, runner: Runner) -> None:
         self.degrade_test(runner.test_loop.dataloader.dataset)
 
     def degrade_test(self, dataset: Dataset) -> None:
         """Degrade the pictures of a data set, or whatever has a `pipeline`, as in the test."""
-        self._degrade(dataset, 'test', ratio=self.test_ratio)
+        self._degrade(dataset, 'test', ratio=self.test_ratio, vary=False)
 
     def _degrade(self, dataset: Dataset, split: str, **settings) -> None:
         if any(dataset is done for done in self.degraded):  # validation comes after every epoch

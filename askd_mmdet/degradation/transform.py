@@ -47,7 +47,7 @@ class LowResolution(BaseTransform):
         sigma: Blur in LR pixels, see `low_resolution`.
         recipe: See `low_resolution`.
         vary: Whether a camera's recipe treats a picture differently at every visit, as training
-            wants it; else, as tests want it, always alike. By default it does where HR is kept.
+            wants it; else, as tests want it, always alike. To be named with these recipes.
         keep_hr: Whether the packed sample gets the key `hr_inputs`: what `inputs` (C, H, W) would
             be without the degradation.
         keep_mirrored: Whether the packed data sample gets the field `mirrored`: what `inputs` would
@@ -55,9 +55,9 @@ class LowResolution(BaseTransform):
             mirror image: the recipe `'authors'` treats left and right differently.
 
     Raises:
-        ValueError: When built, if a setting is out of its range, the last transform is not a packing
-            one, or one of them loads pictures or mixes several (`Mosaic`, `MixUp`, `CopyPaste`); when
-            called, if there is no image yet.
+        ValueError: When built, if a setting is out of its range or `vary` is missing, the last
+            transform is not a packing one, or one of them loads pictures or mixes several
+            (`Mosaic`, `MixUp`, `CopyPaste`); when called, if there is no image yet.
         RuntimeError: When called, if transforms that are not known treated the two pictures differently.
 
     Example:
@@ -86,13 +86,18 @@ class LowResolution(BaseTransform):
         if ratio is self.ratios:
             check_numbers('LowResolution', 'ratio', ratio, at_least=1)
         check_settings('LowResolution', self.ratios[0], size, sigma, recipe)
+        if recipe in CAMERA_RECIPES and vary is None:
+            raise ValueError(
+                f'LowResolution: found recipe={recipe!r} without vary, expected vary=True in a training, of the base '
+                'as of the student, and vary=False in tests'
+            )
+        check_type('LowResolution', 'vary', vary or False, bool)
         check_type('LowResolution', 'keep_hr', keep_hr, bool)
         check_type('LowResolution', 'keep_mirrored', keep_mirrored, bool)
         self.size = size
         self.sigma = sigma
         self.recipe = recipe
-        self.vary = keep_hr if vary is None else vary
-        check_type('LowResolution', 'vary', self.vary, bool)
+        self.vary = bool(vary)
         self.keep_hr = keep_hr
         self.keep_mirrored = keep_mirrored
         self.pipeline = Compose(transforms)

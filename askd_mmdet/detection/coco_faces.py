@@ -22,7 +22,8 @@ class CocoFaceDataset(ReplacesUnreadable, CocoDataset):
 
     Raises:
         FileNotFoundError: When the annotation is missing.
-        ValueError: When it has no category of that name, which CocoDataset would take for pictures without faces.
+        ValueError: When it has no category of that name, which CocoDataset would take for pictures without faces, or
+            `classes` has several, of which a network for faces would take all but the first for background.
         RuntimeError: When `max_refetch` images in a row are unreadable or left out by a transform.
     """
 
@@ -35,11 +36,11 @@ class CocoFaceDataset(ReplacesUnreadable, CocoDataset):
                 f"{self.ann_file} does not exist; it should hold the faces in COCO's format: {data_hint(self.ann_file)}"
             )
         found = [category['name'] for category in load(self.ann_file)['categories']]
-        wanted = self.metainfo['classes']
-        if missing := set(wanted) - set(found):
+        wanted = list(self.metainfo['classes'])
+        if len(wanted) != 1 or wanted[0] not in found:
             raise ValueError(
-                f'{self.ann_file} has the categories {found} and not {sorted(missing)}: name what means a face there, '
-                'in the data sets of training, validation and test: metainfo=dict(classes=[...])'
+                f'found classes={wanted}, expected one of the categories of {self.ann_file}, {found}: name the one '
+                "that means a face in the data sets of training, validation and test, metainfo=dict(classes=['...'])"
             )
         return super().load_data_list()
 

@@ -4,7 +4,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -139,28 +138,33 @@ def _search_video(source: Source, detect: Detect, output: Output, batch_size: in
         path = None if output.show == 'none' else output.folder / source.result
         with write_video(path, video.rate, video.size) if path else _Nowhere() as writer:
             found, start = [], time.monotonic()
-            results = ahead(searched(ahead(enumerate(video.frames)), detect, batch_size))
+            # Read ahead, the frames of a camera would be old when they are searched.
+            frames = video.frames if video.is_live else ahead(video.frames)
+            results = ahead(searched(((None, frame) for frame in frames), detect, batch_size))
             if video.is_live:
                 print(f'{source.name} is recorded; Ctrl-C ends it', file=sys.stderr)
             elif video.count:
                 results = track(results, source.name, video.count)
             before = deque(maxlen=HELD)
             try:
-                with closing(results):  # and their threads, before the video
-                    for i, image, faces in results:
-                        shown = output.render(image, faces, before) if path else image
-                        before.append(faces)
-                        output.write_crops(image, faces, f'{source.name}/{i:06}.jpg')
-                        # Where the network is slower than a camera it sees some frames alone: each stands for several.
-                        due = round((time.monotonic() - start) * video.rate) if video.is_live else len(found) + 1
-                        for _ in range(due - len(found)):
-                            writer.write(shown)
-                            found.append(faces)
+                for _, image, faces in results:
+                    shown = output.render(image, faces, before) if path else image
+                    before.append(faces)
+                    # Where the network is slower than a camera it sees some frames alone: each stands for several.
+                    due = round((time.monotonic() - start) * video.rate) if video.is_live else len(found) + 1
+                    if due > len(found):
+                        output.write_crops(image, faces, f'{source.name}/{len(found):06}.jpg')
+                    for _ in range(due - len(found)):
+                        writer.write(shown)
+                        found.append(faces)
             except KeyboardInterrupt:
                 if not video.is_live:
                     raise
+            finally:
+                video.end()  # else the threads would wait for a camera that is silent
+                results.close()
     if not video.is_live and len(found) < video.count:
-        _warn(f'{source.path} ends after {len(found)} of {video.count} frames')
+        _warn(f'{source.where} ends after {len(found)} of {video.count} frames')
     return video_entry(source.name, video.size, video.rate, found)
 
 

@@ -1,7 +1,7 @@
 """What a user points at: pictures, videos, folders and patterns of both, and cameras."""
 
 import glob
-import re
+import zlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,11 @@ class Source(NamedTuple):
     @property
     def is_video(self) -> bool:
         return not isinstance(self.path, Path) or self.path.suffix.lower() in VIDEOS
+
+    @property
+    def where(self) -> str:
+        """For messages; an address may hold a password."""
+        return self.name if isinstance(self.path, str) else str(self.path)
 
     @property
     def result(self) -> str:
@@ -58,8 +63,8 @@ def find_sources(
         other = places.setdefault(source.result, source)
         if other.path != source.path:
             raise ValueError(
-                f'{other.path} and {source.path} would both have their results in {source.result}; detect in one after '
-                'the other, with an --out for each'
+                f'{other.where} and {source.where} would both have their results in {source.result}; detect in one '
+                'after the other, with an --out for each'
             )
         if isinstance(source.path, Path) and source.path.resolve() in [folder / source.result for folder in results]:
             raise ValueError(f'{source.path} would be replaced by its own result; name another --out')
@@ -70,9 +75,8 @@ def _meant(text, results, say):
     path, endings = Path(text), PICTURES + VIDEOS
     now = f'{datetime.now():%Y%m%d-%H%M%S}'
     if '://' in text:
-        address = urlsplit(text)  # whose user and password nobody else needs to read
-        where = re.sub(r'[^\w.]+', '-', f'{address.hostname}{address.path}').strip('-')
-        return [Source(f'{where}_{now}.mp4', text)]
+        # Nothing else of the address, in which cameras have users and passwords even as a path.
+        return [Source(f'{urlsplit(text).hostname or "stream"}-{zlib.crc32(text.encode()):08x}_{now}.mp4', text)]
     if path.is_file():
         return [Source(path.name, path)]
     if path.is_dir():

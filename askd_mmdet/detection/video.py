@@ -2,11 +2,10 @@
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Event, Thread
+from threading import Condition, Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from askd_mmdet.training.files import part_of
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 _USUAL_RATE = 25.0  # of videos and cameras that do not tell theirs
+_PATIENCE = 2.0  # seconds, for a camera that is silent when it is left
 
 
 class Video(NamedTuple):
@@ -30,6 +30,7 @@ class Video(NamedTuple):
         count: Frames that its header tells of; 0 where it does not, as of a camera.
         size: Width and height in pixels.
         is_live: Whether it does not wait: frames that come while nobody asks for one are passed over.
+        end: Ends the frames of what is live, from any thread.
     """
 
     frames: Iterator[np.ndarray]
@@ -37,6 +38,7 @@ class Video(NamedTuple):
     count: int
     size: tuple[int, int]
     is_live: bool
+    end: Callable[[], None]
 
 
 @contextmanager
@@ -55,8 +57,8 @@ def open_video(source: Path | int | str) -> Iterator[Video]:
     """Open a video file, the camera of a number, or the stream of an address (`rtsp://...`).
 
     Raises:
-        FileNotFoundError: When there is no such camera, or nothing comes from the address.
-        ValueError: When the file is no video, damaged at its head, or in a format that OpenCV does not know.
+        ValueError: When there is no such camera, nothing comes from the address, or the file is no video, damaged at
+            its head, or in a format that OpenCV does not know.
     """
     with quiet():
         capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
@@ -64,21 +66,28 @@ def open_video(source: Path | int | str) -> Iterator[Video]:
     if not is_read:
         capture.release()
         if isinstance(source, int):
-            raise FileNotFoundError(f'there is no camera {source}, or another program has it; the first one is 0')
+            raise ValueError(f'there is no camera {source}, or another program has it; the first one is 0')
         if isinstance(source, str):
-            raise FileNotFoundError(
+            raise ValueError(
                 f'no picture comes from {urlsplit(source).hostname}: is it on and reachable from here, and are path, '
                 'user and password right in the address (rtsp://user:password@host/path)?'
             )
         raise ValueError(f'{source}: no frame can be read: it is damaged, or in a format that OpenCV does not know')
     rate, count = capture.get(cv2.CAP_PROP_FPS), max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
     is_live = isinstance(source, int) or (isinstance(source, str) and not count)  # an address may be that of a file
-    frames = (_newest if is_live else _all)(capture, first)
+    known = math.isfinite(rate) and 0 < rate <= 1000
+    about = rate if known else _USUAL_RATE, count, first.shape[1::-1], is_live
+    if is_live:
+        live = _Live(capture, first)
+        try:
+            yield Video(live.frames(), *about, live.end)
+        finally:
+            live.end()
+            live.reader.join(_PATIENCE)
+        return
     try:
-        known = math.isfinite(rate) and 0 < rate <= 1000
-        yield Video(frames, rate if known else _USUAL_RATE, count, first.shape[1::-1], is_live)
+        yield Video(_all(capture, first), *about, lambda: None)
     finally:
-        frames.close()
         capture.release()
 
 
@@ -88,28 +97,50 @@ def _all(capture, frame):
         _, frame = capture.read()
 
 
-def _newest(capture, first):
-    """The frames of what would fill its buffers, fall behind and break off if it were read slowly."""
-    newest, ended = Queue(1), Event()
+class _Live:
+    """Reads in a thread what would fill its buffers, fall behind and break off if it were read slowly."""
 
-    def read():
-        frame = first
-        while not ended.is_set():
-            with suppress(Empty):
-                newest.get_nowait()
-            newest.put(frame)
+    def __init__(self, capture, first):
+        self.capture = capture
+        self.newest, self.error, self.ended = first, None, False
+        self.changed = Condition()
+        self.reader = Thread(target=self._read, daemon=True)  # a camera that falls silent holds nobody
+        self.reader.start()
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The newest frame at each time; an error of the reader comes when there is no more."""
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.ended or self.newest is not None)
+                frame, self.newest = self.newest, None
             if frame is None:
-                return
-            _, frame = capture.read()
-
-    reader = Thread(target=read)
-    reader.start()
-    try:
-        while (frame := newest.get()) is not None:
+                break
             yield frame
-    finally:
-        ended.set()
-        reader.join()
+        if self.error:
+            raise self.error
+
+    def end(self) -> None:
+        with self.changed:
+            self.ended, self.newest = True, None
+            self.changed.notify_all()
+
+    def _read(self):
+        try:
+            while not self.ended:
+                is_read, frame = self.capture.read()
+                if not is_read:
+                    break
+                with self.changed:
+                    if not self.ended:
+                        self.newest = frame
+                    self.changed.notify_all()
+        except Exception as error:  # OpenCV's, or of memory: whoever waits for a frame has to know
+            self.error = error
+        finally:
+            self.capture.release()
+            with self.changed:
+                self.ended = True
+                self.changed.notify_all()
 
 
 @contextmanager

@@ -130,7 +130,8 @@ def _markdown(plan: Plan, summary) -> str:
     note = (
         f'Seeds {seeds}: mean ± standard deviation, difference to {plan.table.base.lower()} of the same resolution ± '
         'half its 95 % confidence interval (paired by seed); in brackets, of how many seeds where some are missing. '
-        f'Four of five such experiments find a true difference of {detectable(len(plan.seeds)):.2f} times that half.'
+        f'A true difference of {detectable(len(plan.seeds)):.2f} times that half is found by four of five such '
+        'experiments: a rough guide, since so few seeds hardly tell the spread.'
         if len(plan.seeds) > 1
         else f'Seed {seeds}, difference to {plan.table.base.lower()} of the same resolution; one seed has no spread.'
     )

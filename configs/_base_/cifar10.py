@@ -14,7 +14,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadPicture'),
-    dict(type='LowResolution', ratio=1, transforms=[dict(type='PackInputs')]),
+    dict(type='LowResolution', ratio=1, vary=False, transforms=[dict(type='PackInputs')]),
 ]
 train_dataloader = dict(
     batch_size=128,

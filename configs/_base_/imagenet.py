@@ -16,7 +16,7 @@ test_pipeline = [
     dict(type='LoadPicture'),
     dict(type='ResizeEdge', scale=256, edge='short'),
     dict(type='CenterCrop', crop_size=224),
-    dict(type='LowResolution', ratio=1, transforms=[dict(type='PackInputs')]),
+    dict(type='LowResolution', ratio=1, vary=False, transforms=[dict(type='PackInputs')]),
 ]
 train_dataloader = dict(
     batch_size=32,

@@ -30,6 +30,7 @@ test_pipeline = [
     dict(
         type='LowResolution',
         ratio=1,
+        vary=False,
         transforms=[
             dict(type='Resize', scale=(1650, 1100), keep_ratio=True),
             # `instances` in the original pixels, for CocoMetric.

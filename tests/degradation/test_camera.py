@@ -39,7 +39,7 @@ def test_the_noise_has_the_variance_of_read_and_shot_noise(brightness):
     assert abs(neighbours) < 0.01
 
 
-def test_large_pictures_share_no_noise_with_others_nor_with_themselves():
+def test_large_pictures_have_no_common_noise_and_none_that_repeats_regularly():
     """More numbers than are drawn in advance: 2 ** 20."""
     camera = replace(NONE, read=(4, 4))
     first, other = (_noisy(np.full((700, 600, 3), 100, np.uint8), None, camera, rng(seed)) for seed in (0, 1))
@@ -86,11 +86,35 @@ def test_motion_is_a_line_of_its_length_around_the_middle(length, pixels):
     assert np.ptp(angles) > 2
 
 
+def test_a_picture_that_is_reduced_along_one_axis_is_blurred_as_much_along_both():
+    """In pixels of the small picture."""
+    point = np.zeros((61, 61), np.float64)
+    point[30, 30] = 1
+    x = np.arange(61) - 30
+    for moving in (0.0, 1.0):
+        camera = replace(NONE, defocus=(1.5, 1.5), moving=moving, motion=(6, 6))
+        for seed in range(5):
+            both = _blurred(point, (61, 61), camera, rng(seed)), _blurred(point, (61, 30.5), camera, rng(seed))
+            across = [np.sqrt((spread.sum(0) * x**2).sum()) for spread in both]
+            down = [np.sqrt((spread.sum(1) * x**2).sum()) for spread in both]
+            assert down[1] == pytest.approx(down[0], rel=0.02)
+            assert across[1] == pytest.approx(2 * across[0], abs=0.35)
+
+
+def test_mirrored_and_read_only_pictures_are_photographed_as_their_copies():
+    picture = scene()
+    fixed = picture.copy()
+    fixed.flags.writeable = False
+    for view in (picture[:, ::-1], picture[3:-2, 1:], fixed):
+        found, expected = (photograph(each, (12, 16), CAMERAS['drone'], rng(3)) for each in (view, view.copy()))
+        assert np.array_equal(found, expected)
+
+
 def test_blurs_keep_the_brightness():
     for moving in (0.0, 1.0):
         camera = replace(CAMERAS['drone'], moving=moving)
         picture = scene()
-        assert _blurred(picture, picture.shape, camera, rng()).mean() == pytest.approx(picture.mean(), abs=0.7)
+        assert _blurred(picture, picture.shape[:2], camera, rng()).mean() == pytest.approx(picture.mean(), abs=0.7)
 
 
 def test_jpeg_loses_more_the_lower_its_quality():

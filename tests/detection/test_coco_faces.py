@@ -1,6 +1,7 @@
 """Faces of one's own: a training by the shipped configs from the command line, and what is wrong with data."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -64,21 +65,36 @@ def test_a_teacher_and_a_student_train_on_coco_s_format_and_survive_damage(train
     for name, logged in ((NAME, ()), (f'{NAME}-4x_askd', ('loss_attention',))):
         (scalars,) = (tmp_path / 'work_dirs' / name).glob('*/vis_data/scalars.json')
         lines = [json.loads(line) for line in scalars.read_text().splitlines()]
-        assert all(key in line for line in lines if 'loss' in line for key in ('loss_cls', *logged))
+        steps = [line for line in lines if 'loss' in line]
+        assert steps and all(key in line for line in steps for key in ('loss_cls', *logged))
         assert 0 <= lines[-1]['coco/bbox_mAP_50'] <= 1
         (log,) = (tmp_path / 'work_dirs' / name).glob('*/*.log')
-        assert '3.png' in log.read_text() and '1.png' in log.read_text()  # what could not be read, at the end
+        for split, damaged in (('train', '3.png'), ('val', '1.png')):
+            assert re.search(rf'1 \w+ pictures could not be read.*{split}/{damaged}', log.read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    'damage, message',
+    'damage, options, message',
     [
-        (lambda folder: (folder / 'train.json').unlink(), 'train.json does not exist; it should hold the faces'),
-        (lambda folder: None, r"train.json has the categories ['person'] and not ['face']: name what means a face"),
+        (
+            lambda folder: (folder / 'train.json').unlink(),
+            (),
+            "data/coco_faces/train.json does not exist; it should hold the faces in COCO's format",
+        ),
+        (
+            lambda folder: None,
+            (),
+            "found classes=['face'], expected one of the categories of data/coco_faces/train.json, ['person']: name",
+        ),
+        (
+            lambda folder: None,
+            ['train_dataloader.dataset.metainfo.classes=[person,face]'],
+            "found classes=['person', 'face'], expected one of the categories",
+        ),
     ],
 )
-def test_what_is_missing_is_named(train, tmp_path, damage, message):
+def test_what_is_missing_is_named(train, tmp_path, damage, options, message):
     write_faces(tmp_path / 'data/coco_faces', 'person')
     damage(tmp_path / 'data/coco_faces')
-    status, _, errors = train()
-    assert status == 1 and f'askd train: error: data/coco_faces/{message}' in errors
+    status, _, errors = train('', *options)
+    assert status == 1 and f'askd train: error: {message}' in errors

@@ -19,7 +19,7 @@ def normalised_distance(student: Tensor, teacher: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 2]; a channel's offset does not matter, nor its positive scale. To the variance 1e-5 is added
         (this project's choice), so that a constant channel becomes 0 and its gradient stays small: a channel counts
-        for less where its standard deviation is below 0.03, as behind a norm it never is.
+        for less where its standard deviation is below 0.03, as behind a norm it rarely is.
 
     Raises:
         ValueError: When the shapes differ, or a channel has a single number, which cannot be normalised.
