@@ -3,6 +3,7 @@
 _base_ = './faces.py'
 title = 'Real faces of 6x6 pixels, by recipe: trained and tested on bicubic and on surveillance cameras'
 columns = {
+    '_delete_': True,
     'bicubic: Ver-ACC (%)': 'verification/accuracy',
     'AUC (%)': 'verification/auc',
     'camera: Ver-ACC (%)': 'camera/accuracy',

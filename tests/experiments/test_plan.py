@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
+from mmengine.registry import METRICS
 
+import askd_mmdet.classification
+import askd_mmdet.detection
+import askd_mmdet.recognition  # noqa: F401, all of which register metrics
 from askd_mmdet.experiments import Plan, Table
 from askd_mmdet.experiments.plan import transplant
 from askd_mmdet.training.launch import distillation_of
@@ -72,6 +76,17 @@ def test_every_definition_makes_a_plan_in_which_teachers_come_first(name, tmp_pa
         seen.add(training)
     assert len({training.work_dir for training in seen}) == len(seen)
     assert len({test.work_dir for test in found.tests}) == len(found.tests)
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_every_column_is_measured_by_a_test(name, tmp_path):
+    found = plan(name, tmp_path)
+    measured = set()
+    for test in found.tests:
+        metric = test.cfg.test_evaluator
+        with METRICS.switch_scope_and_registry(test.cfg.default_scope) as registry:
+            measured.add(metric.get('prefix') or registry.get(metric.type).default_prefix)
+    assert {key.partition('/')[0] for key in found.table.columns.values()} == measured
 
 
 def test_the_papers_figures_are_those_of_its_text():
