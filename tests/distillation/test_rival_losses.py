@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -313,19 +314,41 @@ def test_the_shares_that_horkd_states():
         assert 100 * order_shares(rank, 0.5) == pytest.approx(shares, abs=1)
 
 
+def operators(distance, shape, taps):
+    """How many a step of so many taps takes, forward and backward."""
+    student, teacher = features(0, shape, taps)
+    for x in student:
+        x.requires_grad_()
+    with torch.profiler.profile() as profiler:
+        distance(student, teacher).backward()
+    return sum(event.name.startswith('aten::') for event in profiler.events())
+
+
+def operators_of_a_tap(config, shape):
+    loss = MODELS.build(config)
+    more, one = (operators(partial(evaluate, loss), shape, taps) for taps in (5, 1))
+    return (more - one) / 4
+
+
 @pytest.mark.parametrize('name', ['cwd', 'pkd'])
 def test_a_level_takes_no_more_operators_than_the_cosine_of_its_features(name):
-    def operators(config, levels):
-        student, teacher = features(0, (2, 3, 4, 5), levels)
-        for x in student:
-            x.requires_grad_()
-        loss = MODELS.build(config)
-        with torch.profiler.profile() as profiler:
-            evaluate(loss, student, teacher).backward()
-        return sum(event.name.startswith('aten::') for event in profiler.events())
-
-    ours, cosine = (operators(FORMULAS[n][0], 5) - operators(FORMULAS[n][0], 1) for n in (name, 'f-skd'))
+    ours, cosine = (operators_of_a_tap(FORMULAS[n][0], (2, 3, 4, 5)) for n in (name, 'f-skd'))
     assert 0 < ours <= cosine
+
+
+def test_dist_takes_no_more_operators_than_its_formula():
+    """As one would write it down with torch's softmax, mean and cosine."""
+
+    def by_hand(student, teacher):
+        s, t = ((x / 1.0).softmax(1) for x in (student[0], teacher[0]))
+        total = 0
+        for weight, axis in ((2.0, 1), (2.0, 0)):
+            centred = (x - x.mean(axis, keepdim=True) for x in (s, t))
+            total = total + weight * (1 - torch.nn.functional.cosine_similarity(*centred, dim=axis)).mean()
+        return 1.0 * (1.0**2 * total)
+
+    ours = operators_of_a_tap(FORMULAS['dist'][0], (6, 5))
+    assert 0 < ours <= operators(by_hand, (6, 5), 1)
 
 
 @pytest.mark.parametrize('name', ['HybridOrderRelationLoss', 'RelationLoss'])

@@ -71,6 +71,6 @@ class ClassRelationLoss(DistillationLoss):
     def distance(self, student: dict[str, list[Tensor]], teacher: dict[str, list[Tensor]]) -> Tensor:
         total = 0
         for pair in zip(student['logits'], teacher['logits'], strict=True):
-            s, t = ((self.scale * x / self.temperature).softmax(1) for x in comparable(*pair))
+            s, t = ((self.scale / self.temperature * x).softmax(1) for x in comparable(*pair))
             total = total + self.between * pearson_distance(s, t) + self.within * pearson_distance(s.T, t.T)
         return self.temperature**2 * total
