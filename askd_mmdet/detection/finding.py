@@ -138,9 +138,10 @@ def _search_video(source: Source, detect: Detect, output: Output, batch_size: in
         path = None if output.show == 'none' else output.folder / source.result
         with write_video(path, video.rate, video.size) if path else _Nowhere() as writer:
             found, start = [], time.monotonic()
-            # Read ahead, the frames of a camera would be old when they are searched.
-            frames = video.frames if video.is_live else ahead(video.frames)
-            results = ahead(searched(((None, frame) for frame in frames), detect, batch_size))
+            frames = ((None, frame) for frame in video.frames)
+            # Read ahead, frames of a camera would be old when they are searched, and its silence hold an interrupt.
+            results = searched(frames if video.is_live else ahead(frames), detect, batch_size)
+            results = results if video.is_live else ahead(results)
             if video.is_live:
                 print(f'{source.name} is recorded; Ctrl-C ends it', file=sys.stderr)
             elif video.count:
@@ -160,9 +161,6 @@ def _search_video(source: Source, detect: Detect, output: Output, batch_size: in
             except KeyboardInterrupt:
                 if not video.is_live:
                     raise
-            finally:
-                video.end()  # else the threads would wait for a camera that is silent
-                results.close()
     if not video.is_live and len(found) < video.count:
         _warn(f'{source.where} ends after {len(found)} of {video.count} frames')
     return video_entry(source.name, video.size, video.rate, found)

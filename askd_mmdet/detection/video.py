@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition, Thread
@@ -30,7 +30,6 @@ class Video(NamedTuple):
         count: Frames that its header tells of; 0 where it does not, as of a camera.
         size: Width and height in pixels.
         is_live: Whether it does not wait: frames that come while nobody asks for one are passed over.
-        end: Ends the frames of what is live, from any thread.
     """
 
     frames: Iterator[np.ndarray]
@@ -38,7 +37,6 @@ class Video(NamedTuple):
     count: int
     size: tuple[int, int]
     is_live: bool
-    end: Callable[[], None]
 
 
 @contextmanager
@@ -80,13 +78,13 @@ def open_video(source: Path | int | str) -> Iterator[Video]:
     if is_live:
         live = _Live(capture, first)
         try:
-            yield Video(live.frames(), *about, live.end)
+            yield Video(live.frames(), *about)
         finally:
             live.end()
             live.reader.join(_PATIENCE)
         return
     try:
-        yield Video(_all(capture, first), *about, lambda: None)
+        yield Video(_all(capture, first), *about)
     finally:
         capture.release()
 

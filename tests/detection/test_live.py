@@ -124,7 +124,7 @@ def test_an_interrupt_keeps_what_was_recorded_of_a_camera_that_is(camera, tmp_pa
         assert searched.wait(SECONDS)
         if frame:
             camera.show(frame)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # as a terminal: the main thread is woken
 
     threading.Thread(target=interrupt).start()
     counts, (entry,) = run(tmp_path, detect)
