@@ -152,7 +152,7 @@ def _search_video(source: Source, detect: Detect, output: Output, batch_size: in
                     shown = output.render(image, faces, before) if path else image
                     before.append(faces)
                     # Where the network is slower than a camera it sees some frames alone: each stands for several.
-                    due = round((time.monotonic() - start) * video.rate) if video.is_live else len(found) + 1
+                    due = 1 + (round((time.monotonic() - start) * video.rate) if video.is_live else len(found))
                     if due > len(found):
                         output.write_crops(image, faces, f'{source.name}/{len(found):06}.jpg')
                     for _ in range(due - len(found)):
