@@ -220,7 +220,7 @@ def test_the_python_of_the_detection_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     real, toy = 'detection/tinaface_r50-bn-cbam_widerface-16x_askd.py', 'toy/tinaface_r50-bn-cbam_toy-4x_askd.py'
     text = (ROOT / 'docs/detection.md').read_text()
-    assert f"'askd_mmdet::{real}'" in text
+    assert text.count(f"'askd_mmdet::{real}'") == 2
     (tmp_path / 'page.md').write_text(text.replace(real, toy))
     random_network(load_config(f'askd_mmdet::{toy}'), 'student.pth')
     detector = FaceDetector(f'askd_mmdet::{toy}', 'student.pth', 'cpu', min_score=0)

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
+
+from askd_mmdet.degradation.resizing import resize
 
 _KERNELS = cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC
 _POINTS = np.linspace(-1, 1, 33)  # of a line of motion, in halves of its length
@@ -71,8 +71,7 @@ def photograph(image: np.ndarray, size: tuple[int, int], camera: Camera, rng: np
     """
     check_photographable(image)
     between = np.minimum(np.rint(rng.uniform(1, 1.5) * np.array(size)).astype(int), image.shape[:2]).tolist()
-    pixels = torch.from_numpy(np.require(image, requirements='CW'))[None].permute(0, 3, 1, 2)
-    picture = F.interpolate(pixels, between, mode='bilinear', antialias=True)[0].permute(1, 2, 0).numpy()
+    picture = resize(np.require(image, requirements='CW'), between, mode='bilinear', antialias=True)
     steps = [_blurred, _scaled, _noisy, *[_compressed] * (rng.random() < camera.twice)]
     for i in rng.permutation(len(steps)):
         picture = steps[i](picture, size, camera, rng)

@@ -4,10 +4,9 @@ import zlib
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from askd_mmdet.degradation.camera import CAMERAS, check_photographable, photograph
+from askd_mmdet.degradation.resizing import resize
 from askd_mmdet.training.settings import check_choice, check_number, check_numbers
 
 CAMERA_RECIPES = {'camera': tuple(CAMERAS), **{f'camera-{name}': (name,) for name in CAMERAS}}
@@ -83,11 +82,11 @@ def low_resolution(
         rng = rng or np.random.default_rng(zlib.crc32(pixels))
         small = photograph(pixels, lr_size, CAMERAS[rng.choice(CAMERA_RECIPES[recipe])], rng)
     elif recipe == 'paper':
-        small = _resize(pixels, lr_size, mode='bicubic', antialias=True)
+        small = resize(pixels, lr_size, mode='bicubic', antialias=True)
         if sigma:
             small = _blur(small, sigma, sigma)
     else:
-        small = _resize(pixels, lr_size, mode='nearest')
+        small = resize(pixels, lr_size, mode='nearest')
     return _like(image, _enlarge(small, hr_size, recipe))
 
 
@@ -166,15 +165,8 @@ def _like(image, pixels):
 
 def _enlarge(small, size, recipe):
     if recipe == 'authors':
-        return _blur(_resize(small, size, mode='nearest'), 0.1, 2.0)
-    return _resize(small, size, mode='bicubic', antialias=True)
-
-
-def _resize(image, size, **how):
-    # A channels-last view of the array: nothing is copied, and it is torch's fastest layout for
-    # uint8. `[None]` stands before `permute`, since only then torch sees the layout.
-    pixels = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
-    return F.interpolate(pixels, size, **how)[0].permute(1, 2, 0).numpy()
+        return _blur(resize(small, size, mode='nearest'), 0.1, 2.0)
+    return resize(small, size, mode='bicubic', antialias=True)
 
 
 def _blur(image, sigma_x, sigma_y):

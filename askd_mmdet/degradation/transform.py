@@ -91,7 +91,8 @@ class LowResolution(BaseTransform):
                 f'LowResolution: found recipe={recipe!r} without vary, expected vary=True in a training, of the base '
                 'as of the student, and vary=False in tests'
             )
-        check_type('LowResolution', 'vary', vary or False, bool)
+        if vary is not None:
+            check_type('LowResolution', 'vary', vary, bool)
         check_type('LowResolution', 'keep_hr', keep_hr, bool)
         check_type('LowResolution', 'keep_mirrored', keep_mirrored, bool)
         self.size = size

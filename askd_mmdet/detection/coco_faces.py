@@ -35,14 +35,15 @@ class CocoFaceDataset(ReplacesUnreadable, CocoDataset):
             raise FileNotFoundError(
                 f"{self.ann_file} does not exist; it should hold the faces in COCO's format: {data_hint(self.ann_file)}"
             )
-        found = [category['name'] for category in load(self.ann_file)['categories']]
+        data_list = super().load_data_list()
         wanted = list(self.metainfo['classes'])
-        if len(wanted) != 1 or wanted[0] not in found:
+        if len(wanted) != 1 or not self.cat_ids:
+            found = [category['name'] for category in load(self.ann_file)['categories']]
             raise ValueError(
                 f'found classes={wanted}, expected one of the categories of {self.ann_file}, {found}: name the one '
                 "that means a face in the data sets of training, validation and test, metainfo=dict(classes=['...'])"
             )
-        return super().load_data_list()
+        return data_list
 
     def stand_in(self, info: dict) -> dict:
         """What the first transform would add for a black picture of the annotation's size."""

@@ -139,9 +139,10 @@ def _search_video(source: Source, detect: Detect, output: Output, batch_size: in
         with write_video(path, video.rate, video.size) if path else _Nowhere() as writer:
             found, start = [], time.monotonic()
             frames = ((None, frame) for frame in video.frames)
-            # Read ahead, frames of a camera would be old when they are searched, and its silence hold an interrupt.
-            results = searched(frames if video.is_live else ahead(frames), detect, batch_size)
-            results = results if video.is_live else ahead(results)
+            if video.is_live:  # read ahead, frames would be old when they are searched, and silence hold an interrupt
+                results = searched(frames, detect, batch_size)
+            else:
+                results = ahead(searched(ahead(frames), detect, batch_size))
             if video.is_live:
                 print(f'{source.name} is recorded; Ctrl-C ends it', file=sys.stderr)
             elif video.count:

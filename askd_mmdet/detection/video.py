@@ -165,7 +165,7 @@ def write_video(path: Path, rate: float, size: tuple[int, int]) -> Iterator['_Co
             written = cv2.VideoCapture(str(part))
             count = written.get(cv2.CAP_PROP_FRAME_COUNT) if written.isOpened() else 0
             written.release()
-        if count < counted.frames:  # an interrupt may have come between a frame and its number
+        if count != counted.frames:
             raise OSError(f'{path}: {counted.frames} frames were written and {count:.0f} arrived; is the disk full?')
 
 
@@ -175,5 +175,7 @@ class _Counted:
         self.frames = 0
 
     def write(self, frame: np.ndarray) -> None:
-        self.writer.write(frame)
-        self.frames += 1
+        try:
+            self.writer.write(frame)
+        finally:  # an interrupt that came meanwhile is raised here, when the frame is written
+            self.frames += 1

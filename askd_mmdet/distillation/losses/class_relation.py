@@ -2,8 +2,8 @@
 
 from mmengine.registry import MODELS
 from torch import Tensor
+from torch.nn import functional as F
 
-from askd_mmdet.distillation.losses.attention_similarity import attention_similarity
 from askd_mmdet.distillation.losses.base import DistillationLoss, comparable
 from askd_mmdet.training.settings import check_number
 
@@ -27,7 +27,8 @@ def pearson_distance(student: Tensor, teacher: Tensor) -> Tensor:
         >>> round(pearson_distance(3 * rows - 1, rows).item(), 3)
         0.0
     """
-    return attention_similarity(*(x - x.mean(1, keepdim=True) for x in comparable(student, teacher)))
+    centred = (x - x.mean(1, keepdim=True) for x in comparable(student, teacher))
+    return (1 - F.cosine_similarity(*centred)).mean()
 
 
 @MODELS.register_module()
