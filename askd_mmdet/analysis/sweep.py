@@ -203,14 +203,14 @@ def _sample_pairs(dataset, folds, count, seed):
 def trained_ratios(cfg: Config) -> list[float]:
     """The ratios that a network was trained at, several where its training draws them.
 
-    Of a config that says the size of its LR pictures the HR ones have the size that ResizeToHR gives them, else
-    ArcFace's 112.
+    Of a config that says the size of its LR pictures the HR ones have the size that ResizeToHR gives them. Where there
+    is none, as in detection, pictures may have any size: no ratio is known, and the list is empty.
     """
     found = degradation_of(cfg, 'train')
     if 'size' in found:
         steps = pipeline_of(cfg.train_dataloader.dataset)
-        side = next((step['size'] for step in steps if type_name(step) == 'ResizeToHR'), 112)
-        return [float(np.max(side) / np.min(found['size']))]
+        sides = [step['size'] for step in steps if type_name(step) == 'ResizeToHR']
+        return [float(np.max(side) / np.min(found['size'])) for side in sides]
     return np.atleast_1d(found['ratio']).tolist()
 
 

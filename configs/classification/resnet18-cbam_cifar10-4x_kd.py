@@ -6,7 +6,7 @@ custom_hooks = [
     dict(
         type='DistillationHook',
         teacher='askd_mmdet::classification/resnet18-cbam_cifar10.py',
-        checkpoint='work_dirs/resnet18-cbam_cifar10/epoch_4.pth',
+        checkpoint='work_dirs/resnet18-cbam_cifar10/epoch_12.pth',
         losses=dict(loss_logit=dict(type='LogitLoss', tap='head.fc', weight=1.0)),
     ),
 ]

@@ -302,6 +302,12 @@ def test_a_hook_may_test_at_another_ratio():
     assert degradation_of(cfg)['ratio'] == 2 and trained_ratios(cfg) == [1, 4]
 
 
+def test_a_size_in_pixels_is_no_ratio_where_pictures_have_any_size():
+    cfg = load_config('askd_mmdet::classification/resnet18-cbam_imagenet-4x.py')
+    cfg.train_dataloader.dataset.pipeline[-1].update(ratio=None, size=56)
+    assert degradation_of(cfg, 'train') == dict(size=56) and trained_ratios(cfg) == []
+
+
 def test_a_curve_shows_its_numbers_and_where_the_network_was_trained():
     results = {'base': {4: {'x': 20.0}, 1: {'x': 60.0}, 16: {'x': 0.0}}, 'student': {1: {'x': 50.0}, 16: {'x': 40.0}}}
     figure = plot_sweep(results, 'x', dict(base=[4], student=[4, 64]))
