@@ -64,14 +64,14 @@ def rank_correlation(trainings: Sequence[Agreement], kind: str) -> tuple[float, 
     return float(found.statistic), float(found.pvalue), len(points)
 
 
-def describe(trainings: Sequence[Agreement], metric: str, resolution: str) -> list[str]:
+def describe(trainings: Sequence[Agreement], metric: str, setting: str) -> list[str]:
     """The rank correlation of each kind of map, in a sentence each."""
     sentences = []
     for kind in dict.fromkeys(kind for each in trainings for kind in each.r):
         if found := rank_correlation(trainings, kind):
             rho, p, number = found
             sentences.append(
-                f'At {resolution}, over {number} trainings, the rank correlation between {metric} and how far {kind} '
+                f'At {setting}, over {number} trainings, the rank correlation between {metric} and how far {kind} '
                 f"maps agree with the teacher's is {rho:+.2f} (p = {p:.2g})."
             )
     return sentences

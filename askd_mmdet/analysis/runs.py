@@ -156,6 +156,20 @@ class Run:
         return resolution_of(self.cfg)
 
     @property
+    def setting(self) -> str:
+        """The resolution, and what else it was trained on: several, or those of another recipe than the paper's.
+
+        Only networks of one setting can be compared.
+        """
+        trained = degradation_of(self.cfg, 'train')
+        parts = [self.resolution]
+        if (at := _resolution(trained)) not in ('1x', self.resolution):
+            parts.append(f'trained at {at}')
+        if self.resolution != '1x' and (recipe := trained.get('recipe', 'paper')) != 'paper':
+            parts.append(recipe)
+        return ', '.join(parts)
+
+    @property
     def method(self) -> str:
         """As the tables call it: 'HR teacher', 'Base', or the distillation losses."""
         if hook := distillation_of(self.cfg):
@@ -210,11 +224,14 @@ def resolution_of(cfg: Config) -> str:
 
     The test says so, or the training where the test degrades nothing, being on real LR pictures.
     """
-    for split in ('test', 'val', 'train'):
-        found = degradation_of(cfg, split)
-        for key, unit in (('size', 'px'), ('ratio', 'x')):
-            if (value := found.get(key, 1)) != 1:
-                return '/'.join(map(str, value if isinstance(value, (list, tuple)) else [value])) + unit
+    found = (_resolution(degradation_of(cfg, split)) for split in ('test', 'val', 'train'))
+    return next((resolution for resolution in found if resolution != '1x'), '1x')
+
+
+def _resolution(degradation):
+    for key, unit in (('size', 'px'), ('ratio', 'x')):
+        if (value := degradation.get(key, 1)) != 1:
+            return '/'.join(map(str, value if isinstance(value, (list, tuple)) else [value])) + unit
     return '1x'
 
 
@@ -283,12 +300,14 @@ class Group:
 
 
 def group_runs(runs: list[Run]) -> list[Group]:
-    """Runs by their settings: HR first, then by resolution, the base before what is compared with it."""
+    """Runs by their settings: HR first, then by resolution and what else they were trained on, the base before what is
+    compared with it.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(json.dumps(compared(run.cfg), sort_keys=True, default=str), []).append(run)
     ordered = sorted(groups.values(), key=lambda group: _place(group[0]))
-    labels = [f'{first.method} {first.resolution}' for first, *_ in ordered]
+    labels = [f'{first.method} {first.setting}' for first, *_ in ordered]
     # Where two would have one name, that of the folder tells them apart, or else a number.
     folders = [f'{label} ({_own_name(first)})' for label, (first, *_) in zip(labels, ordered)]
     labels = [label if labels.count(label) == 1 else longer for label, longer in zip(labels, folders)]
@@ -300,11 +319,12 @@ def group_runs(runs: list[Run]) -> list[Group]:
 
 
 def _place(run):
-    """Sizes in pixels, larger first, and then ratios; of each HR, the base, and the others by name."""
+    """Ratios, then sizes in pixels, larger first; of each by setting; of that HR, the base, and the others by name."""
     number = float(re.match(r'[\d.]+', run.resolution)[0])
     order = ['HR teacher', 'Base']
     rank = order.index(run.method) if run.method in order else len(order)
-    return run.resolution.endswith('px'), -number if run.resolution.endswith('px') else number, rank, run.method
+    by_size = run.resolution.endswith('px')
+    return by_size, -number if by_size else number, len(run.setting), run.setting, rank, run.method
 
 
 def _own_name(run):

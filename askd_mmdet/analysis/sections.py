@@ -1,5 +1,6 @@
 """The sections of a report for which networks are run: where they look, what they find, where they break."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,11 +62,16 @@ class Options(NamedTuple):
     sheet: Path | None = None
 
 
-def by_resolution(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
-    """The networks of each LR resolution that have weights."""
+def by_setting(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
+    """The networks of each LR setting that have weights."""
     low = [group for group in groups if group.first.method != _TEACHER and group.first.files]
-    for resolution, same in groupby(low, lambda group: group.first.resolution):
-        yield resolution, list(same)
+    for setting, same in groupby(low, lambda group: group.first.setting):
+        yield setting, list(same)
+
+
+def _anchor(kind, setting):
+    """What the page calls a section: a name without what an address may not have."""
+    return f'{kind}-{re.sub("[^a-z0-9]+", "-", setting)}'
 
 
 def teacher_run(groups: Sequence[Group]) -> Run | None:
@@ -76,8 +82,8 @@ def teacher_run(groups: Sequence[Group]) -> Run | None:
 def attention_section(groups: Sequence[Group], options: Options) -> list[Section]:
     """Where the networks look (figs. 2, 4 and 5): LR samples, maps over pictures, correlations with the teacher."""
     sections = []
-    for resolution, same in by_resolution(groups):
-        section = Section(f'attention-{resolution}', f'Where the networks look at {resolution}')
+    for setting, same in by_setting(groups):
+        section = Section(_anchor('attention', setting), f'Where the networks look at {setting}')
         settings = dict(seed=options.seed, pictures=options.pictures)
         shown = list(PicturePairs(same[0].first.cfg, -(-options.show // 2), **settings))  # each is shown for all stages
         if not sections:  # the same for all resolutions
@@ -104,7 +110,7 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
                         found[run] = correlate(teachers[run], network, pairs, progress)
                         networks += [network] if run is group.first else []
             section.parts += _correlations(same, found, pairs, section.answer)
-            section.parts += _agreement(resolution, same, found, section.answer)
+            section.parts += _agreement(setting, same, found, section.answer)
             section.parts += _maps(teachers[same[0].first], networks, shown)
         else:
             section.parts.append(
@@ -138,7 +144,7 @@ def _named(run, device, taps):
         return None
 
 
-def _agreement(resolution, same, found, answer):
+def _agreement(setting, same, found, answer):
     """Whether a better correlation goes with a better result, over all seeds."""
     metric = main_metric(same, metrics_of(same))
     trainings = [
@@ -150,7 +156,7 @@ def _agreement(resolution, same, found, answer):
     if len(trainings) < a.FEWEST:
         return []
     name = short_names(metrics_of(same))[metric]
-    answer += a.describe(trainings, name, resolution)
+    answer += a.describe(trainings, name, setting)
     kinds = list(dict.fromkeys(kind for each in trainings for kind in each.r))
     rows = [
         [
@@ -245,11 +251,11 @@ def _maps(teacher, networks, shown):
 def detection_section(groups: Sequence[Group], options: Options) -> list[Section]:
     """What detectors find (fig. 6): pictures, precision and recall, AP by height, failures."""
     sections = []
-    for resolution, same in by_resolution(groups):
+    for setting, same in by_setting(groups):
         findings = Findings.of(same, groups, options)
         names = findings.names(options.show)
         pictures = {name: findings.pictures(name, _DETECTION_WIDTH) for name in track(names, 'drawing')}
-        sections.append(_detections(resolution, findings, pictures))
+        sections.append(_detections(setting, findings, pictures))
         if options.sheet:
             write_picture(options.sheet, _sheet(list(pictures.values())[:_SHEET]))
     return sections
@@ -338,8 +344,8 @@ class Findings:
         return f'{Path(name).name}: {self.results[self.first][name].counts.sum()} faces; {", ".join(numbers)}'
 
 
-def _detections(resolution, findings, pictures):
-    section = Section(f'detections-{resolution}', f'What they find at {resolution}')
+def _detections(setting, findings, pictures):
+    section = Section(_anchor('detections', setting), f'What they find at {setting}')
     found, faces, results = findings.found, findings.faces, findings.results
     if findings.has_base:
         mean, low, high = d.difference_over_pictures(found[findings.first], found[findings.last], faces)
@@ -416,7 +422,7 @@ def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:
     )
     figures = charts('', read, [plot_sweep(results, metric, rings)])
     section = Section('sweep', 'Where they break', [*figures, Part('', table=Table(head, rows, range(1, len(head))))])
-    for _, same in by_resolution(groups):
+    for _, same in by_setting(groups):
         first, last = same[0].label, same[-1].label
         gains = {ratio: results[last][ratio][metric] - results[first][ratio][metric] for ratio in options.ratios}
         parts = []

@@ -11,7 +11,7 @@ from askd_mmdet.experiments.results import Figure, paired_difference
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of a network beside that of the base at the same resolution, over the seeds of both.
+    """A metric of a network beside that of the base of the same setting, over the seeds of both.
 
     Attributes:
         label: Of the network.
@@ -62,8 +62,8 @@ def difference(group: Group, base: Group, metric: str) -> Difference | None:
 
 
 def base_of(group: Group, groups: Sequence[Group]) -> Group | None:
-    """What the group is compared with: the LR base of its resolution; None for a base, or where there is none."""
-    same = [other for other in groups if other.first.resolution == group.first.resolution]
+    """What the group is compared with: the LR base of its setting; None for a base, or where there is none."""
+    same = [other for other in groups if other.first.setting == group.first.setting]
     return next((other for other in same if other.first.method == 'Base' and other is not group), None)
 
 

@@ -42,7 +42,7 @@ class Table:
         name: Of the definition file.
         path: The definition file.
         title: A sentence above the table.
-        columns: Metric of the tests for each title of a column.
+        columns: Metric of the tests for each title of a column; `test: metric` where several tests have it.
         rows: See :class:`Row`.
         base: The method that the others of the same resolution are compared with.
         tests: For each name of a test the settings that it changes in the row's config; by default one that changes

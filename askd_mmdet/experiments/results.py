@@ -94,8 +94,9 @@ def summarise(plan: Plan) -> list[tuple[Row, list[Figure | None]]]:
         if test.is_done():
             metrics = json.loads(test.metrics.read_text())
             for cell, key in zip(found[plan.rows.index(test.row)], plan.table.columns.values()):
-                if key in metrics:
-                    cell[test.training.seed] = metrics[key]
+                name, _, metric = key.rpartition(': ')
+                if metric in metrics and name in ('', test.name):
+                    cell[test.training.seed] = metrics[metric]
     bases = {row.resolution: cells for row, cells in zip(plan.rows, found) if row.method == plan.table.base}
     summary = []
     for row, cells in zip(plan.rows, found):

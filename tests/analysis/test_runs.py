@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import mmengine
 import pytest
@@ -159,6 +160,20 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path):
 )
 def test_resolutions(name, expected):
     assert resolution_of(load_config(f'askd_mmdet::{name}.py')) == expected
+
+
+@pytest.mark.parametrize(
+    'name, expected',
+    [
+        ('recognition/arcface_ir50-cbam_casia', '1x'),
+        ('recognition/arcface_ir50-cbam_casia-24px', '24px'),
+        ('recognition/arcface_ir50-cbam_casia-4x-authors', '4x, authors'),
+        ('detection/tinaface_r50-bn-cbam_widerface-16x', '16x'),
+        ('detection/tinaface_r50-bn-cbam_widerface-1x2x4x8x16x', '16x, trained at 1/2/4/8/16x'),
+    ],
+)
+def test_settings_say_what_a_network_was_trained_on(name, expected):
+    assert Run(Path(name), load_config(f'askd_mmdet::{name}.py')).setting == expected
 
 
 def test_the_resolution_of_a_test_is_its_own_where_a_hook_trains_at_several():

@@ -22,7 +22,8 @@ def made(label, method, resolution, *hard, elsewhere=None):
         SimpleNamespace(
             seed=seed,
             method=method,
-            resolution=resolution,
+            resolution=resolution.partition(',')[0],
+            setting=resolution,
             metrics={'wider_face/easy': 50.0, 'wider_face/hard': value},
             tested_at=elsewhere or {},
             cfg=dict(default_hooks=dict(checkpoint=dict(save_best='wider_face/hard'))),
@@ -39,8 +40,11 @@ OTHER = made('A-SKD 8x', 'A-SKD', '8x', 40.0)
 GROUPS = [HR, BASE, STUDENT, OTHER]
 
 
-def test_a_network_is_compared_with_the_base_of_its_resolution():
+def test_a_network_is_compared_with_the_base_of_its_resolution_and_training():
     assert [base_of(group, GROUPS) for group in GROUPS] == [None, None, BASE, None]
+    several = [made(method, method, '4x, trained at 1/4x', 1.0) for method in ('Base', 'A-SKD')]
+    assert base_of(several[1], GROUPS + several) is several[0] and base_of(STUDENT, several + GROUPS) is BASE
+    assert base_of(several[1], GROUPS) is None
 
 
 def test_a_difference_is_paired_by_seed():

@@ -79,14 +79,19 @@ def test_every_definition_makes_a_plan_in_which_teachers_come_first(name, tmp_pa
 
 
 @pytest.mark.parametrize('name', TABLES)
-def test_every_column_is_measured_by_a_test(name, tmp_path):
+def test_every_column_is_measured_by_one_test_and_every_test_measures_one(name, tmp_path):
     found = plan(name, tmp_path)
     measured = set()
     for test in found.tests:
         metric = test.cfg.test_evaluator
         with METRICS.switch_scope_and_registry(test.cfg.default_scope) as registry:
-            measured.add(metric.get('prefix') or registry.get(metric.type).default_prefix)
-    assert {key.partition('/')[0] for key in found.table.columns.values()} == measured
+            measured.add((test.name, metric.get('prefix') or registry.get(metric.type).default_prefix))
+    used = set()
+    for key in found.table.columns.values():
+        name, _, metric = key.rpartition(': ')
+        (source,) = [test for test in measured if test[1] == metric.partition('/')[0] and name in ('', test[0])]
+        used.add(source)
+    assert used == measured
 
 
 def test_the_papers_figures_are_those_of_its_text():

@@ -72,6 +72,18 @@ def test_figures_are_those_of_the_seeds_that_there_are(plan):
     assert summary['1x', 'Base'].paper == 70.13
 
 
+def test_a_column_may_name_the_test_that_it_is_of(tmp_path):
+    plan = Plan(Table.named('demo-ratios'), SEEDS[:1], tmp_path)
+    for training in plan.trainings.values():
+        training.work_dir.mkdir(parents=True)
+        training.checkpoint.touch()
+    for test in plan.tests:
+        test.work_dir.mkdir()
+        test.metrics.write_text(json.dumps({'wider_face/hard': 10.0 * int(test.name.removesuffix('x'))}))
+    for _, figures in summarise(plan):
+        assert [figure.values for figure in figures] == [{0: 10}, {0: 20}, {0: 40}, {0: 80}]
+
+
 def test_the_three_files_say_the_same(plan, tmp_path):
     text = save_results(plan, tmp_path, dict(machine='a machine'))
     assert (tmp_path / 'table4.md').read_text() == text + '\n'
