@@ -64,8 +64,8 @@ def answer(groups: Sequence[Group]) -> list[str]:
     found = [difference(group, base, metric) for group in groups if (base := base_of(group, groups)) is not None]
     sentences = [f'By {name}: {each}' for each in found if each]
     return sentences or [
-        'Nothing to compare: no two of these networks are of one resolution and training data, one of them a base '
-        'without distillation.'
+        'Nothing to compare: no two of these networks have one resolution, architecture and training data, one of them '
+        'being a base without distillation.'
     ]
 
 

@@ -157,16 +157,22 @@ class Run:
 
     @property
     def setting(self) -> str:
-        """The resolution, and what else it was trained on: several, or those of another recipe than the paper's.
+        """What it is tested on, and what it was trained on where that is something else: resolution, and recipe unless
+        it is the paper's. Only networks of one setting can be compared.
 
-        Only networks of one setting can be compared.
+        Example:
+            >>> pipelines = [dict(dataset=dict(pipeline=[dict(type='LowResolution', ratio=r)])) for r in (4, [1, 4])]
+            >>> Run(Path(), Config(dict(test_dataloader=pipelines[0], train_dataloader=pipelines[1]))).setting
+            '4x, trained at 1/4x'
         """
-        trained = degradation_of(self.cfg, 'train')
+        trained, tested = (degradation_of(self.cfg, split) for split in ('train', 'test'))
         parts = [self.resolution]
-        if (at := _resolution(trained)) not in ('1x', self.resolution):
-            parts.append(f'trained at {at}')
-        if self.resolution != '1x' and (recipe := trained.get('recipe', 'paper')) != 'paper':
+        if (recipe := _recipe(tested)) != 'paper':
             parts.append(recipe)
+        if (at := _resolution(trained)) != self.resolution:
+            parts.append(f'trained at {at}')
+        if _recipe(trained) != recipe:
+            parts.append(f'trained on {_recipe(trained)}')
         return ', '.join(parts)
 
     @property
@@ -191,9 +197,17 @@ class Run:
         found = {}
         for name, metrics in self.tests.items():
             config = self.folder / f'{name}.py'
-            resolution = resolution_of(load_config(config)) if config.is_file() else self.resolution
-            found.setdefault(resolution, {}).update(metrics)
+            found.setdefault(self._tested(load_config(config)) if config.is_file() else self.resolution, {}).update(
+                metrics
+            )
         return found
+
+    def _tested(self, cfg):
+        """The resolution of a test. Only where it degrades as the run's own does, what the training says may stand for
+        it: so it is with real LR pictures, but not with an LR network that is tested at 1x.
+        """
+        at, own = (_resolution(degradation_of(each)) for each in (cfg, self.cfg))
+        return resolution_of(cfg) if at == own else at
 
 
 def _lines(path: Path) -> Iterator[dict]:
@@ -226,6 +240,10 @@ def resolution_of(cfg: Config) -> str:
     """
     found = (_resolution(degradation_of(cfg, split)) for split in ('test', 'val', 'train'))
     return next((resolution for resolution in found if resolution != '1x'), '1x')
+
+
+def _recipe(degradation):
+    return 'paper' if _resolution(degradation) == '1x' else degradation.get('recipe', 'paper')
 
 
 def _resolution(degradation):

@@ -49,7 +49,7 @@ class Options(NamedTuple):
         seed: Of what is drawn.
         ratios: Of the resolution sweep; none leaves it out.
         device: Of the networks.
-        sheet: Also write what detectors find in the first of the pictures, at the lowest resolution, as a picture.
+        sheet: Also write what detectors find in the first of the pictures, in the last setting, as a picture.
     """
 
     title: str | None = None

@@ -203,8 +203,8 @@ def _sample_pairs(dataset, folds, count, seed):
 def trained_ratios(cfg: Config) -> list[float]:
     """The ratios that a network was trained at, several where its training draws them.
 
-    Of a config that says the size of its LR pictures the HR ones have the size that ResizeToHR gives them. Where there
-    is none, as in detection, pictures may have any size: no ratio is known, and the list is empty.
+    Of a config that says the size of its LR pictures the HR ones have the size that ResizeToHR gives them; without that
+    no ratio is known, and the list is empty.
     """
     found = degradation_of(cfg, 'train')
     if 'size' in found:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from askd_mmdet.analysis.runs import Group
+from askd_mmdet.analysis.runs import Group, flat
 from askd_mmdet.experiments.results import Figure, paired_difference
 
 
@@ -62,9 +62,16 @@ def difference(group: Group, base: Group, metric: str) -> Difference | None:
 
 
 def base_of(group: Group, groups: Sequence[Group]) -> Group | None:
-    """What the group is compared with: the LR base of its setting; None for a base, or where there is none."""
-    same = [other for other in groups if other.first.setting == group.first.setting]
-    return next((other for other in same if other.first.method == 'Base' and other is not group), None)
+    """What the group is compared with: the LR base of its setting, network and training data; None for a base, or where
+    there is none.
+    """
+    bases = [] if group.first.method == 'Base' else [other for other in groups if other.first.method == 'Base']
+    return next((base for base in bases if _kind(base.first) == _kind(group.first)), None)
+
+
+def _kind(run):
+    data = flat((run.cfg.get('train_dataloader') or {}).get('dataset') or {})
+    return run.setting, run.cfg.get('model'), {name: value for name, value in data if 'pipeline' not in name}
 
 
 def metrics_of(groups: Sequence[Group]) -> list[str]:

@@ -77,7 +77,7 @@ class Table:
 
         Raises:
             FileNotFoundError: When there is no such file.
-            ValueError: When it has unknown entries, a row two names, or a paper's figure no column.
+            ValueError: When it has unknown entries, a column no test, a row two names, or a paper's figure no column.
         """
         path = Path(path)
         if not path.is_file():
@@ -91,6 +91,11 @@ class Table:
             table = cls(name=path.stem, path=path, rows=rows, **entries)
         except (KeyError, TypeError) as error:
             raise ValueError(f'{path} does not define a table: {error}') from error
+        for title, key in table.columns.items():
+            if (test := key.rpartition(': ')[0]) and test not in table.tests:
+                raise ValueError(
+                    f'{path}: the column {title} is of the test {test}; there are {", ".join(table.tests)}'
+                )
         for row in rows:
             if row.options and not row.name:
                 raise ValueError(f'{path}: the row {row.resolution} {row.method} has options, so it needs a name')

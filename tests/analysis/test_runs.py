@@ -107,6 +107,26 @@ def test_tests_count_before_validations_unless_they_are_of_another_resolution(ru
     assert run.tested_at == {'4x': {'wider_face/hard': 50.0}, '8x': {'wider_face/hard': 60.0}}
 
 
+def test_an_lr_network_that_is_tested_at_1x_is_not_taken_for_tested_at_its_own_resolution(runs, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(runs / 'base/seed0', folder)
+    cfg = Run.read(folder).cfg
+    for name, hard, ratio in (('1x', 70.0, 1), ('test', 50.0, 4)):
+        (folder / name).mkdir()
+        (folder / name / 'metrics.json').write_text(json.dumps({'wider_face/hard': hard}))
+        cfg.test_dataloader.dataset.pipeline[2].ratio = ratio
+        cfg.dump(folder / f'{name}.py')
+    assert Run.read(folder).tested_at == {'1x': {'wider_face/hard': 70.0}, '4x': {'wider_face/hard': 50.0}}
+
+
+def test_an_hr_network_that_is_tested_on_real_lr_pictures_is_tested_at_their_resolution(tmp_path):
+    (tmp_path / 'tinyface').mkdir()
+    (tmp_path / 'tinyface/metrics.json').write_text(json.dumps({'identification/rank@1': 30.0}))
+    load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia-24px.py').dump(tmp_path / 'tinyface.py')
+    cfg, tests = load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia.py'), {'tinyface': dict(rank=30.0)}
+    assert Run(tmp_path, cfg, tests=tests).tested_at == {'24px': dict(rank=30.0)}
+
+
 def test_states(runs, tmp_path):
     folder = tmp_path / 'run'
     shutil.copytree(runs / 'base/seed0', folder)
@@ -168,12 +188,33 @@ def test_resolutions(name, expected):
         ('recognition/arcface_ir50-cbam_casia', '1x'),
         ('recognition/arcface_ir50-cbam_casia-24px', '24px'),
         ('recognition/arcface_ir50-cbam_casia-4x-authors', '4x, authors'),
+        ('recognition/arcface_ir50-cbam_casia-24px-authors', '24px, trained on authors'),
         ('detection/tinaface_r50-bn-cbam_widerface-16x', '16x'),
         ('detection/tinaface_r50-bn-cbam_widerface-1x2x4x8x16x', '16x, trained at 1/2/4/8/16x'),
     ],
 )
 def test_settings_say_what_a_network_was_trained_on(name, expected):
     assert Run(Path(name), load_config(f'askd_mmdet::{name}.py')).setting == expected
+
+
+def test_an_hr_network_is_no_base_where_its_own_test_is_of_lr_pictures():
+    cfg = load_config(f'askd_mmdet::toy/{HR}.py')
+    cfg.test_dataloader.dataset.pipeline[2].ratio = 4
+    assert Run(Path('hr'), cfg).setting == '4x, trained at 1x'
+
+
+def test_networks_that_saw_other_pictures_stand_apart():
+    runs = []
+    for name in (ASKD, BASE, HR):
+        cfgs = [load_config(f'askd_mmdet::toy/{name}.py') for _ in range(3)]
+        cfgs[0].train_dataloader.dataset.pipeline[2].ratio = [1, 2, 4, 8]
+        for split in ('train', 'test'):
+            cfgs[1][f'{split}_dataloader'].dataset.pipeline[2].recipe = 'authors'
+        runs += [Run(Path(f'{name}-{i}/seed0'), cfg) for i, cfg in enumerate(cfgs)][2 * (name == HR) :]
+    labels = [
+        f'{method} 4x{rest}' for rest in ('', ', authors', ', trained at 1/2/4/8x') for method in ('Base', 'A-SKD')
+    ]
+    assert [group.label for group in group_runs(runs)] == ['HR teacher 1x', *labels]
 
 
 def test_the_resolution_of_a_test_is_its_own_where_a_hook_trains_at_several():

@@ -303,7 +303,7 @@ def test_a_hook_may_test_at_another_ratio():
 
 
 def test_a_size_in_pixels_is_no_ratio_where_pictures_have_any_size():
-    cfg = load_config('askd_mmdet::classification/resnet18-cbam_imagenet-4x.py')
+    cfg = load_config('askd_mmdet::detection/tinaface_r50-bn-cbam_widerface-16x.py')
     cfg.train_dataloader.dataset.pipeline[-1].update(ratio=None, size=56)
     assert degradation_of(cfg, 'train') == dict(size=56) and trained_ratios(cfg) == []
 

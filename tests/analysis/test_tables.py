@@ -16,7 +16,7 @@ from askd_mmdet.analysis.tables import (
 )
 
 
-def made(label, method, resolution, *hard, elsewhere=None):
+def made(label, method, resolution, *hard, elsewhere=None, network='TinaFace'):
     """A group whose seeds have these figures."""
     runs = [
         SimpleNamespace(
@@ -26,7 +26,11 @@ def made(label, method, resolution, *hard, elsewhere=None):
             setting=resolution,
             metrics={'wider_face/easy': 50.0, 'wider_face/hard': value},
             tested_at=elsewhere or {},
-            cfg=dict(default_hooks=dict(checkpoint=dict(save_best='wider_face/hard'))),
+            cfg=dict(
+                default_hooks=dict(checkpoint=dict(save_best='wider_face/hard')),
+                model=dict(type=network),
+                train_dataloader=dict(dataset=dict(ann_file='train.txt', pipeline=[dict(keep_hr=method == 'A-SKD')])),
+            ),
         )
         for seed, value in enumerate(hard)
     ]
@@ -44,7 +48,13 @@ def test_a_network_is_compared_with_the_base_of_its_resolution_and_training():
     assert [base_of(group, GROUPS) for group in GROUPS] == [None, None, BASE, None]
     several = [made(method, method, '4x, trained at 1/4x', 1.0) for method in ('Base', 'A-SKD')]
     assert base_of(several[1], GROUPS + several) is several[0] and base_of(STUDENT, several + GROUPS) is BASE
-    assert base_of(several[1], GROUPS) is None
+    assert base_of(several[1], GROUPS) is None and base_of(several[0], several) is None
+    other = made('Base of another network', 'Base', '4x', 1.0, network='RetinaNet')
+    assert base_of(STUDENT, [other, *GROUPS]) is BASE and base_of(STUDENT, [other]) is None
+    assert base_of(other, [BASE, other]) is None
+    larger = made('Base of more data', 'Base', '4x', 1.0)
+    larger.first.cfg['train_dataloader']['dataset']['ann_file'] = 'more.txt'
+    assert base_of(STUDENT, [larger]) is None
 
 
 def test_a_difference_is_paired_by_seed():

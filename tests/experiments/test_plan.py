@@ -184,6 +184,7 @@ def test_what_is_done_is_read_off_the_files(tmp_path):
         ("title = 'x'\ncolumns = {'a': 'b'}", "does not define a table: 'rows'"),
         ("title = 'x'\ncolumns = {}\nrows = [dict(resolution='1x')]", 'does not define a table: .*method'),
         ("title = 'x'\ncolumns = {}\nrows = []\nlambda_ = 5", "does not define a table: .*'lambda_'"),
+        ("title = 'x'\ncolumns = {'a': 'tset: b'}\nrows = []", 'the column a is of the test tset; there are test'),
         (
             "title = 'x'\ncolumns = {}\nrows = [dict(resolution='1x', method='M', config='c', options={'a': 1})]",
             'the row 1x M has options, so it needs a name',
