@@ -197,9 +197,8 @@ class Run:
         found = {}
         for name, metrics in self.tests.items():
             config = self.folder / f'{name}.py'
-            found.setdefault(self._tested(load_config(config)) if config.is_file() else self.resolution, {}).update(
-                metrics
-            )
+            at = self._tested(load_config(config)) if config.is_file() else self.resolution
+            found.setdefault(at, {}).update(metrics)
         return found
 
     def _tested(self, cfg):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -70,8 +71,10 @@ def base_of(group: Group, groups: Sequence[Group]) -> Group | None:
 
 
 def _kind(run):
-    data = flat((run.cfg.get('train_dataloader') or {}).get('dataset') or {})
-    return run.setting, run.cfg.get('model'), {name: value for name, value in data if 'pipeline' not in name}
+    data = {name: value for name, value in flat(run.cfg['train_dataloader']['dataset']) if 'pipeline' not in name}
+    # A data set may have lain elsewhere, as with --data.
+    roots = {name: Path(value or '').name for name, value in data.items() if name.endswith('data_root')}
+    return run.setting, run.cfg['model'], data | roots
 
 
 def metrics_of(groups: Sequence[Group]) -> list[str]:

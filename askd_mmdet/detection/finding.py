@@ -141,12 +141,11 @@ def _search_video(source: Source, detect: Detect, output: Output, batch_size: in
             frames = ((None, frame) for frame in video.frames)
             if video.is_live:  # read ahead, frames would be old when they are searched, and silence hold an interrupt
                 results = searched(frames, detect, batch_size)
+                print(f'{source.name} is recorded; Ctrl-C ends it', file=sys.stderr)
             else:
                 results = ahead(searched(ahead(frames), detect, batch_size))
-            if video.is_live:
-                print(f'{source.name} is recorded; Ctrl-C ends it', file=sys.stderr)
-            elif video.count:
-                results = track(results, source.name, video.count)
+                if video.count:
+                    results = track(results, source.name, video.count)
             before = deque(maxlen=HELD)
             try:
                 for _, image, faces in results:

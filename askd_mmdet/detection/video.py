@@ -19,6 +19,7 @@ os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 _USUAL_RATE = 25.0  # of videos and cameras that do not tell theirs
 _PATIENCE = 2.0  # seconds, for a camera that is silent when it is left
+_NAP = 0.5  # seconds, the longest that an interrupt may stay unnoticed
 
 
 class Video(NamedTuple):
@@ -109,7 +110,9 @@ class _Live:
         """The newest frame at each time; an error of the reader comes when there is no more."""
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: self.ended or self.newest is not None)
+                # An interrupt as the wait begins wakes nobody, and is noticed when it ends.
+                while not self.changed.wait_for(lambda: self.ended or self.newest is not None, _NAP):
+                    pass
                 frame, self.newest = self.newest, None
             if frame is None:
                 break

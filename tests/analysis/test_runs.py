@@ -120,8 +120,6 @@ def test_an_lr_network_that_is_tested_at_1x_is_not_taken_for_tested_at_its_own_r
 
 
 def test_an_hr_network_that_is_tested_on_real_lr_pictures_is_tested_at_their_resolution(tmp_path):
-    (tmp_path / 'tinyface').mkdir()
-    (tmp_path / 'tinyface/metrics.json').write_text(json.dumps({'identification/rank@1': 30.0}))
     load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia-24px.py').dump(tmp_path / 'tinyface.py')
     cfg, tests = load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia.py'), {'tinyface': dict(rank=30.0)}
     assert Run(tmp_path, cfg, tests=tests).tested_at == {'24px': dict(rank=30.0)}

@@ -16,7 +16,7 @@ from askd_mmdet.analysis.tables import (
 )
 
 
-def made(label, method, resolution, *hard, elsewhere=None, network='TinaFace'):
+def made(label, method, resolution, *hard, elsewhere=None, network='TinaFace', root='data/masks/'):
     """A group whose seeds have these figures."""
     runs = [
         SimpleNamespace(
@@ -29,7 +29,9 @@ def made(label, method, resolution, *hard, elsewhere=None, network='TinaFace'):
             cfg=dict(
                 default_hooks=dict(checkpoint=dict(save_best='wider_face/hard')),
                 model=dict(type=network),
-                train_dataloader=dict(dataset=dict(ann_file='train.txt', pipeline=[dict(keep_hr=method == 'A-SKD')])),
+                train_dataloader=dict(
+                    dataset=dict(data_root=root, ann_file='train.txt', pipeline=[dict(keep_hr=method == 'A-SKD')])
+                ),
             ),
         )
         for seed, value in enumerate(hard)
@@ -55,6 +57,9 @@ def test_a_network_is_compared_with_the_base_of_its_resolution_and_training():
     larger = made('Base of more data', 'Base', '4x', 1.0)
     larger.first.cfg['train_dataloader']['dataset']['ann_file'] = 'more.txt'
     assert base_of(STUDENT, [larger]) is None
+    moved = made('Base from another place', 'Base', '4x', 1.0, root='/mnt/masks')
+    toys = made('Base of toys', 'Base', '4x', 1.0, root='data/toys/')
+    assert base_of(STUDENT, [toys]) is None and base_of(STUDENT, [toys, moved]) is moved
 
 
 def test_a_difference_is_paired_by_seed():

@@ -1,7 +1,9 @@
 """What does not wait, by a camera whose frames the test hands out: seen as it is now, ended at once, and never lost."""
 
 import signal
+import sys
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -69,6 +71,14 @@ def nothing(images):
     return [Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32)) for _ in images]
 
 
+def wait_until_the_main_thread_waits():
+    end = time.monotonic() + SECONDS
+    while sys._current_frames()[threading.main_thread().ident].f_code is not threading.Condition.wait.__code__:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    time.sleep(0.2)  # it sleeps by now
+
+
 def run(tmp_path, detect):
     journal = Journal(tmp_path / 'out', {})
     counts = find_faces([SOURCE], detect, journal, Output(tmp_path / 'out'))
@@ -124,7 +134,9 @@ def test_an_interrupt_keeps_what_was_recorded_of_a_camera_that_is(camera, tmp_pa
         assert searched.wait(SECONDS)
         if frame:
             camera.show(frame)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # as a terminal: the main thread is woken
+        wait_until_the_main_thread_waits()
+        # In this thread, so that nothing wakes the main one: as when it was just about to wait as the signal came.
+        signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     counts, (entry,) = run(tmp_path, detect)

@@ -88,8 +88,8 @@ def test_every_column_is_measured_by_one_test_and_every_test_measures_one(name, 
             measured.add((test.name, metric.get('prefix') or registry.get(metric.type).default_prefix))
     used = set()
     for key in found.table.columns.values():
-        name, _, metric = key.rpartition(': ')
-        (source,) = [test for test in measured if test[1] == metric.partition('/')[0] and name in ('', test[0])]
+        wanted, _, metric = key.rpartition(': ')
+        (source,) = [test for test in measured if test[1] == metric.partition('/')[0] and wanted in ('', test[0])]
         used.add(source)
     assert used == measured
 
