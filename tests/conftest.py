@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from mmengine.registry import DefaultScope
 # A busy machine is no bug.
 settings.register_profile('no_deadline', deadline=None)
 settings.load_profile('no_deadline')
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would all that is started here to be interrupted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = Path(os.environ.get('ASKD_REAL_DATA', ROOT.parent / 'shared' / 'data'))
