@@ -43,13 +43,13 @@ def _plot(groups: Sequence[Group], name: str, series: Callable[[Run], dict], uni
     labels = []
     for i, group in enumerate(groups):
         curves = [{at: each[name] for at, each in series(run).items() if name in each} for run in group.runs]
-        curves = [_thinned(curve) for curve in curves if curve]
+        curves = [curve for curve in curves if curve]
         style = line(i)
         for curve in curves if len(curves) > 1 else ():
-            axis.plot(*zip(*curve.items()), color=style['color'], linewidth=0.7, alpha=0.4)
-        if shared := sorted(set.intersection(*map(set, curves))) if curves else []:
-            means = [np.mean([curve[at] for curve in curves]) for at in shared]
-            axis.plot(shared, means, label=group.label, markevery=max(1, len(shared) // 6), **style)
+            axis.plot(*zip(*_thinned(curve).items()), color=style['color'], linewidth=0.7, alpha=0.4)
+        if shared := set.intersection(*map(set, curves)) if curves else ():
+            mean = _thinned({at: np.mean([curve[at] for curve in curves]) for at in shared})
+            axis.plot(*zip(*mean.items()), label=group.label, markevery=max(1, len(mean) // 6), **style)
             labels.append(group.label)
     axis.set(title=name.removeprefix(CORRELATION), xlabel=unit)
     runs_legend(axis, labels)

@@ -29,7 +29,7 @@ from askd_mmdet.detection.wider_face_protocol import (
     match_detections,
 )
 from askd_mmdet.progress import track
-from askd_mmdet.training.config import load_config
+from askd_mmdet.training.config import load_config, metrics_of_test
 from askd_mmdet.training.files import first_names
 from askd_mmdet.training.settings import check_choice, check_number, check_numbers
 
@@ -130,11 +130,11 @@ def faces_of(cfg: str | Path | Config) -> dict[str, Faces]:
         ValueError: When the config is not one of a detector that is tested by a WiderFaceMetric.
     """
     cfg = _detector_config(cfg)
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    folders = [metric.ground_truth for metric in evaluators if metric.type == 'WiderFaceMetric']
+    metrics = metrics_of_test(cfg)
+    folders = [metric.ground_truth for metric in metrics if metric.type == 'WiderFaceMetric']
     if not folders:
         raise ValueError(
-            f'{cfg.filename or "the config"}: found the metric {evaluators[0].type}, expected WiderFaceMetric, whose '
+            f'{cfg.filename or "the config"}: found the metric {metrics[0].type}, expected WiderFaceMetric, whose '
             'ground truth says which faces count'
         )
     return load_ground_truth(folders[0])

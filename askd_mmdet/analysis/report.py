@@ -63,9 +63,13 @@ def answer(groups: Sequence[Group]) -> list[str]:
     name = short_names(metrics)[metric]
     found = [difference(group, base, metric) for group in groups if (base := base_of(group, groups)) is not None]
     sentences = [f'By {name}: {each}' for each in found if each]
-    return sentences or [
-        'Nothing to compare: no two of these networks have one resolution, architecture and training data, one of them '
-        'being a base without distillation.'
+    if sentences:
+        return sentences
+    if found:
+        return [f'Nothing to compare: no network has the {name} of a seed of which its base has it.']
+    return [
+        'Nothing to compare: no two of these networks have one resolution, architecture and data, one of them being a '
+        'base without distillation.'
     ]
 
 
@@ -125,6 +129,7 @@ def settings_section(groups: Sequence[Group]) -> Section:
             run.state,
             _data(run.cfg),
             run.files.get(run.epochs_done, Path('none')).name,
+            run.versions,
         )
         for group in groups
         for run in group.runs

@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.training.checkpoint import read_checkpoint
-from askd_mmdet.training.config import load_config
+from askd_mmdet.training.config import load_config, metrics_of_test
 from askd_mmdet.training.launch import distillation_of
 
 # What the tables call the losses.
@@ -45,7 +45,9 @@ class Run:
         steps: What was logged of training steps, by step: losses, seconds (`time`), megabytes (`memory`) where there
             is a GPU, `epoch`.
         validations: Metrics by epoch; those of the correlation hook are among them.
-        tests: Metrics by the name of the test, as `askd table` and `askd test --out` write them.
+        tests: Metrics and config by the name of the test, whose folder below has `metrics.json`, as `askd table` and
+            `askd test --out` write it. Those from before the newest start of the training are not read, as they are of
+            other weights.
         files: The newest file of each epoch's weights.
         spoken: When it logged last, in seconds of the epoch.
     """
@@ -54,7 +56,7 @@ class Run:
     cfg: Config
     steps: dict[int, dict] = field(default_factory=dict)
     validations: dict[int, dict] = field(default_factory=dict)
-    tests: dict[str, dict] = field(default_factory=dict)
+    tests: dict[str, tuple[dict, Config]] = field(default_factory=dict)
     files: dict[int, Path] = field(default_factory=dict)
     spoken: float = 0
 
@@ -73,14 +75,10 @@ class Run:
         logs = [(start, list(_lines(start / 'vis_data/scalars.json'))) for start in trainings]
         # Tests may have been logged there as well.
         trained = [start for start, lines in logs if any('iter' in line for line in lines)]
-        config = (trained or trainings)[-1] / 'vis_data/config.py'
-        try:
-            cfg = load_config(config)
-        except Exception as error:  # a config is code
-            raise ValueError(f'{config} cannot be read: {type(error).__name__}: {error}') from error
-        tests = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob('*/metrics.json'))}
+        start = (trained or trainings)[-1]
+        tests = dict(_tests(folder, start.name))
         spoken = max((path.stat().st_mtime for path in folder.glob('*/vis_data/*.json')), default=0)
-        run = cls(folder, cfg, tests=tests, files=_checkpoints(folder), spoken=spoken)
+        run = cls(folder, _config(start), tests=tests, files=_checkpoints(folder), spoken=spoken)
         for start, lines in logs:
             if start in trained:
                 run._take(lines)
@@ -96,7 +94,7 @@ class Run:
             if 'iter' in line:
                 self.steps[line['iter']] = line
             else:
-                metrics = {key: value for key, value in line.items() if key not in _ASIDE}
+                metrics = in_percent({key: value for key, value in line.items() if key not in _ASIDE})
                 self.validations.setdefault(line['step'], {}).update(metrics)
 
     @property
@@ -148,6 +146,16 @@ class Run:
         return ', '.join(f'{name} {match[1]}' for name, match in zip(('torch', 'MMEngine'), found) if match)
 
     @property
+    def name(self) -> str:
+        """Of its folder, above that of its seed."""
+        folder = self.folder.parent if re.fullmatch(r'seed\d+', self.folder.name) else self.folder
+        return folder.name
+
+    def is_of(self, checkpoint: str | Path) -> bool:
+        """Whether a file of weights is this run's, from wherever that was named."""
+        return Path(checkpoint).resolve().parent == self.folder.resolve()
+
+    @property
     def seed(self) -> int | None:
         return (self.cfg.get('randomness') or {}).get('seed')
 
@@ -176,6 +184,18 @@ class Run:
         return ', '.join(parts)
 
     @property
+    def kind(self) -> tuple:
+        """What runs must share to be compared: setting, network, and the pictures that it learns from and is tested on,
+        wherever these lie.
+        """
+        return self.setting, *self.learns, data_of(self.cfg, 'test')
+
+    @property
+    def learns(self) -> tuple:
+        """The network, and the pictures that it learns from: those of an HR teacher are the same."""
+        return self.cfg['model'], data_of(self.cfg, 'train')
+
+    @property
     def method(self) -> str:
         """As the tables call it: 'HR teacher', 'Base', or the distillation losses."""
         if hook := distillation_of(self.cfg):
@@ -193,11 +213,18 @@ class Run:
 
     @cached_property
     def tested_at(self) -> dict[str, dict[str, float]]:
-        """The metrics of all tests by resolution: an HR teacher is tested on LR pictures as well."""
+        """The metrics of all tests by resolution: an HR teacher is tested on LR pictures as well.
+
+        A test of other pictures or by another recipe than the run's own has its name behind the resolution, unless its
+        metrics have names of their own; so has one that gives a metric a second time.
+        """
         found = {}
-        for name, metrics in self.tests.items():
-            config = self.folder / f'{name}.py'
-            at = self._tested(load_config(config)) if config.is_file() else self.resolution
+        for name, (metrics, cfg) in self.tests.items():
+            at = self._tested(cfg)
+            if _tested_on(cfg) != _tested_on(self.cfg) and _metrics_of(cfg) == _metrics_of(self.cfg):
+                at = f'{at} ({name})'
+            if found.get(at, {}).keys() & metrics.keys():
+                at = f'{at} ({name})'
             found.setdefault(at, {}).update(metrics)
         return found
 
@@ -218,6 +245,58 @@ def _lines(path: Path) -> Iterator[dict]:
             continue
         if isinstance(line, dict) and 'step' in line:
             yield line
+
+
+def _config(start):
+    """The config of a start of a training or test.
+
+    Raises:
+        ValueError: When it cannot be read.
+    """
+    path = start / 'vis_data/config.py'
+    try:
+        return load_config(path)
+    except Exception as error:  # a config is code
+        raise ValueError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+
+
+def _tests(folder: Path, trained: str) -> Iterator[tuple[str, tuple[dict, Config]]]:
+    """The tests below a run that were started after its training was, by their names."""
+    for path in sorted(folder.glob('*/metrics.json')):
+        starts = sorted(found.parents[1] for found in path.parent.glob('*/vis_data/config.py'))
+        if starts and starts[-1].name >= trained:  # named after their time
+            yield path.parent.name, (in_percent(json.loads(path.read_text())), _config(starts[-1]))
+
+
+def in_percent(metrics: dict[str, float]) -> dict[str, float]:
+    """Those of COCO, which are fractions, in %, as all others are.
+
+    Example:
+        >>> in_percent({'coco/bbox_mAP': 0.5, 'wider_face/hard': 50.0})
+        {'coco/bbox_mAP': 50.0, 'wider_face/hard': 50.0}
+    """
+    return {name: 100 * value if name.startswith('coco/') else value for name, value in metrics.items()}
+
+
+def data_of(cfg: Config, split: str) -> dict[str, object]:
+    """The settings of the data of 'train' or 'test' by dotted name, but for what is done to a picture. Of their folder
+    only the last name counts: they may have been moved, as with --data.
+    """
+    settings = flat((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {})
+    return {
+        name: Path(value or '').name if name.endswith('data_root') else value
+        for name, value in settings
+        if 'pipeline' not in name
+    }
+
+
+def _tested_on(cfg):
+    return data_of(cfg, 'test'), _recipe(degradation_of(cfg, 'test'))
+
+
+def _metrics_of(cfg):
+    """What decides the names of a test's metrics."""
+    return [(metric.get('type'), metric.get('prefix')) for metric in metrics_of_test(cfg)]
 
 
 def _checkpoints(folder):
@@ -320,13 +399,19 @@ def group_runs(runs: list[Run]) -> list[Group]:
     """Runs by their settings: HR first, then by resolution and what else they were trained on, the base before what is
     compared with it.
     """
-    groups: dict[str, list[Run]] = {}
+    alike: dict[str, list[list[Run]]] = {}
     for run in runs:
-        groups.setdefault(json.dumps(compared(run.cfg), sort_keys=True, default=str), []).append(run)
-    ordered = sorted(groups.values(), key=lambda group: _place(group[0]))
+        same = alike.setdefault(json.dumps(compared(run.cfg), sort_keys=True, default=str), [])
+        # A seed that comes again is of an experiment that differs in what is no setting, such as its teacher's weights.
+        group = next((group for group in same if run.seed not in [other.seed for other in group]), None)
+        if group is None:
+            same.append(group := [])
+        group.append(run)
+    groups = [group for same in alike.values() for group in same]
+    ordered = sorted(groups, key=lambda group: _place(group[0]))
     labels = [f'{first.method} {first.setting}' for first, *_ in ordered]
     # Where two would have one name, that of the folder tells them apart, or else a number.
-    folders = [f'{label} ({_own_name(first)})' for label, (first, *_) in zip(labels, ordered)]
+    folders = [f'{label} ({first.name})' for label, (first, *_) in zip(labels, ordered)]
     labels = [label if labels.count(label) == 1 else longer for label, longer in zip(labels, folders)]
     labels = [label if labels.count(label) == 1 else f'{label} {i}' for i, label in enumerate(labels, 1)]
     return [
@@ -344,17 +429,15 @@ def _place(run):
     return by_size, -number if by_size else number, len(run.setting), run.setting, rank, run.method
 
 
-def _own_name(run):
-    return run.folder.parent.name if re.fullmatch(r'seed\d+', run.folder.name) else run.folder.name
-
-
 def compared(cfg: Config) -> dict[str, object]:
-    """The settings that make an experiment, by dotted name: all but the seed, and where files are read and written."""
-    settings = dict(flat(cfg.to_dict()))
+    """The settings that make an experiment, by dotted name: all but the seed, and where files are read and written. Of
+    the folders of data the last name counts, and weights to begin with count unless they are to go on with.
+    """
+    left_out = r'^(randomness\.seed|work_dir|launcher|resume)$|\.checkpoint$' + '|^load_from$' * bool(cfg.get('resume'))
     return {
-        name: value
-        for name, value in settings.items()
-        if not re.search(r'^(randomness\.seed|work_dir|launcher|resume|load_from)$|\.checkpoint$|data_root$', name)
+        name: Path(value or '').name if name.endswith('data_root') else value
+        for name, value in flat(cfg.to_dict())
+        if not re.search(left_out, name)
     }
 
 

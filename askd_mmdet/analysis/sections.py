@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ from askd_mmdet.analysis.attention import (
 )
 from askd_mmdet.analysis.correlation import Correlation, plot_correlations
 from askd_mmdet.analysis.page import Layer, Pair, Part, Section, Table, charts, picture_uri
-from askd_mmdet.analysis.runs import Group, Run
+from askd_mmdet.analysis.runs import Group, Run, in_percent
 from askd_mmdet.analysis.samples import draw_samples
 from askd_mmdet.analysis.sweep import plot_sweep, sweep, trained_ratios
 from askd_mmdet.analysis.tables import main_metric, metrics_of, short_names
@@ -30,6 +29,7 @@ from askd_mmdet.degradation import RECIPES, low_resolution
 from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.distillation.maps import last_blocks
 from askd_mmdet.progress import track
+from askd_mmdet.training.launch import distillation_of
 from askd_mmdet.training.pictures import picture_size, read_picture, write_picture
 
 # Pixels: attention is coarse, faces are small.
@@ -62,11 +62,20 @@ class Options(NamedTuple):
     sheet: Path | None = None
 
 
-def by_setting(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
-    """The networks of each LR setting that have weights."""
-    low = [group for group in groups if group.first.method != _TEACHER and group.first.files]
-    for setting, same in groupby(low, lambda group: group.first.setting):
-        yield setting, list(same)
+def by_kind(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
+    """The LR networks that have weights and can be compared, and what these are called: their setting, with the name of
+    the first one where several have it.
+    """
+    kinds: list[list[Group]] = []
+    for group in groups:
+        if group.first.method != _TEACHER and group.first.files:
+            same = next((same for same in kinds if same[0].first.kind == group.first.kind), None)
+            if same is None:
+                kinds.append(same := [])
+            same.append(group)
+    settings = [same[0].first.setting for same in kinds]
+    for setting, same in zip(settings, kinds):
+        yield setting if settings.count(setting) == 1 else f'{setting}, {same[0].first.name}', same
 
 
 def _anchor(kind, setting):
@@ -74,15 +83,21 @@ def _anchor(kind, setting):
     return f'{kind}-{re.sub("[^a-z0-9]+", "-", setting)}'
 
 
-def teacher_run(groups: Sequence[Group]) -> Run | None:
-    """The first HR network with weights."""
-    return next((group.first for group in groups if group.first.method == _TEACHER and group.first.files), None)
+def teacher_run(run: Run, groups: Sequence[Group]) -> Run | None:
+    """The HR network with weights that a run learned from, or else one that learned from the same pictures, if possible
+    from the same seed; None where there is none.
+    """
+    found = [run for group in groups if group.first.method == _TEACHER for run in group.runs if run.files]
+    hook = distillation_of(run.cfg)
+    own = [hr for hr in found if hook and hook.checkpoint and hr.is_of(hook.checkpoint)]
+    alike = sorted((hr for hr in found if hr.learns == run.learns), key=lambda hr: hr.seed != run.seed)
+    return next(iter([*own, *alike]), None)
 
 
 def attention_section(groups: Sequence[Group], options: Options) -> list[Section]:
     """Where the networks look (figs. 2, 4 and 5): LR samples, maps over pictures, correlations with the teacher."""
     sections = []
-    for setting, same in by_setting(groups):
+    for setting, same in by_kind(groups):
         section = Section(_anchor('attention', setting), f'Where the networks look at {setting}')
         settings = dict(seed=options.seed, pictures=options.pictures)
         shown = list(PicturePairs(same[0].first.cfg, -(-options.show // 2), **settings))  # each is shown for all stages
@@ -115,7 +130,8 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
         else:
             section.parts.append(
                 Part(
-                    'Where they look is not shown: there is no HR teacher among these runs, and none is named by them.'
+                    'Where they look is not shown: there is no HR teacher of their kind among these runs, and none '
+                    'that they name is there.'
                 )
             )
         sections.append(section)
@@ -123,16 +139,16 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
 
 
 def _teachers(groups, same, device, taps):
-    """The teacher of each run with weights: the first of its seed, else as its config says, else whichever there is."""
-    trained = {}
-    for group in groups:
-        for run in group.runs if group.first.method == _TEACHER else ():
-            if run.files and run.seed not in trained:
-                trained[run.seed] = WatchedNetwork(run.cfg, run.checkpoint, device, taps, _TEACHER)
-    found = {
-        run: trained.get(run.seed) or _named(run, device, taps) for group in same for run in group.runs if run.files
+    """The teacher of each run with weights: that of `teacher_run`, else of its config, else of others of its kind."""
+    runs = [run for group in same for run in group.runs if run.files]
+    teachers = {run: teacher_run(run, groups) for run in runs}
+    watched = {
+        hr: WatchedNetwork(hr.cfg, hr.checkpoint, device, taps, _TEACHER)
+        for hr in dict.fromkeys(teachers.values())
+        if hr
     }
-    known = next(filter(None, [*trained.values(), *found.values()]), None)
+    found = {run: watched[hr] if (hr := teachers[run]) else _named(run, device, taps) for run in runs}
+    known = next(filter(None, found.values()), None)
     return {run: teacher or known for run, teacher in found.items()} if known else {}
 
 
@@ -204,7 +220,7 @@ def _correlations(same, found, pairs, answer):
         closer = sum(last[place] > first[place] for place in known)
         answer.append(
             f'{same[-1].label} looks more like the teacher than {same[0].label} does in {closer} of '
-            f'{len(known)} correlations of their attention maps.'
+            f'{len(known)} correlations of their attention maps (their first seeds).'
         )
     head = ['network', 'map', *max((list(stages) for stages in panels.values()), key=len)]
     rows = [row + [''] * (len(head) - len(row)) for row in rows]
@@ -251,7 +267,7 @@ def _maps(teacher, networks, shown):
 def detection_section(groups: Sequence[Group], options: Options) -> list[Section]:
     """What detectors find (fig. 6): pictures, precision and recall, AP by height, failures."""
     sections = []
-    for setting, same in by_setting(groups):
+    for setting, same in by_kind(groups):
         findings = Findings.of(same, groups, options)
         names = findings.names(options.show)
         pictures = {name: findings.pictures(name, _DETECTION_WIDTH) for name in track(names, 'drawing')}
@@ -277,8 +293,8 @@ class Findings:
         found: By network, then by picture.
         results: Likewise, at each network's own operating point.
         degradation: Of the LR networks' pictures.
-        first, last: The networks that are compared: the base and the last one; a network that is alone stands beside
-            its teacher, if that is there.
+        first, last: The networks that are compared: the base, or else the first one, and the last one; a network that
+            is alone stands beside its teacher, if that is there.
         has_base: Whether both see LR pictures.
     """
 
@@ -299,7 +315,7 @@ class Findings:
             FileNotFoundError, ValueError: See `detect_all`.
         """
         cfg = same[0].first.cfg
-        hr = teacher_run(groups)
+        hr = teacher_run(same[-1].first, groups)
         runs = {**({f'{_TEACHER} on HR': hr} if hr else {}), **{group.label: group.first for group in same}}
         paths, faces = d.pictures_of(cfg, options.sample, options.seed), d.faces_of(cfg)
         found = {label: d.detect_all(run.cfg, run.checkpoint, paths, options.device) for label, run in runs.items()}
@@ -399,36 +415,42 @@ def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:
     trained = [group for group in groups if group.first.files]
     if not options.ratios or not trained:
         return []
-    results = {
-        group.label: sweep(
-            group.first.cfg,
-            group.first.checkpoint,
-            options.ratios,
-            options.sample,
-            options.seed,
-            device=options.device,
-        )
-        for group in trained
-    }
-    known = [name for name in next(iter(next(iter(results.values())).values()))]
-    metric = main_metric(groups, [name for name in metrics_of(groups) if name in known]) or known[0]
-    head = ['network', *(f'{ratio:g}x' for ratio in options.ratios)]
-    rows = [[label, *(f'{each[metric]:.1f}' for each in points.values())] for label, points in results.items()]
+    settings = dict(count=options.sample, seed=options.seed, device=options.device)
+    results = {}
+    for group in trained:
+        found = sweep(group.first.cfg, group.first.checkpoint, options.ratios, **settings)
+        results[group.label] = {ratio: in_percent(metrics) for ratio, metrics in found.items()}
+    known = list(dict.fromkeys(name for points in results.values() for each in points.values() for name in each))
+    if not known:
+        raise ValueError('these networks have no metric at any ratio: they find nothing')
+    # CocoMetric gives none where nothing was found.
+    nothing = {name: 0.0 for name in known if name.startswith('coco/')}
+    results = {label: {ratio: nothing | each for ratio, each in points.items()} for label, points in results.items()}
+    metric = main_metric(groups, [name for name in metrics_of(groups) if name in known] or known)
     rings = {group.label: trained_ratios(group.first.cfg) for group in trained}
+    figure = plot_sweep(results, metric, rings)
+    head = ['network', *(f'{ratio:g}x' for ratio in options.ratios)]
+    rounded = {
+        label: {ratio: round(each[metric], 1) for ratio, each in points.items()} for label, points in results.items()
+    }
+    rows = [[label, *(f'{value:.1f}' for value in points.values())] for label, points in rounded.items()]
     read = (
         f'{short_names([metric])[metric]} of each network on pictures of every resolution, on a sample of at most '
         f'{options.sample}. A line that stays up longer bears lower resolution; the ring marks what the network was '
         'trained for.'
     )
-    figures = charts('', read, [plot_sweep(results, metric, rings)])
+    figures = charts('', read, [figure])
     section = Section('sweep', 'Where they break', [*figures, Part('', table=Table(head, rows, range(1, len(head))))])
-    for _, same in by_setting(groups):
+    for _, same in by_kind(groups):
         first, last = same[0].label, same[-1].label
-        gains = {ratio: results[last][ratio][metric] - results[first][ratio][metric] for ratio in options.ratios}
+        gains = {ratio: rounded[last][ratio] - rounded[first][ratio] for ratio in options.ratios}
         parts = []
         for word, sign in (('ahead', 1), ('behind', -1)):
             if ratios := [f'{ratio:g}x' for ratio, gain in gains.items() if sign * gain > 0]:
                 parts.append(f'{word} at {", ".join(ratios)}')
         if parts:
-            section.answer.append(f'Against {first}, at several resolutions, {last} is {" and ".join(parts)}.')
+            section.answer.append(
+                f'Against {first}, at several resolutions, {last} is {" and ".join(parts)}: one training of each, on '
+                f'at most {options.sample} pictures or pairs, so small differences may be luck.'
+            )
     return [section]

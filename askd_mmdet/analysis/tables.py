@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from askd_mmdet.analysis.runs import Group, flat
+from askd_mmdet.analysis.runs import Group
 from askd_mmdet.experiments.results import Figure, paired_difference
 
 
@@ -63,18 +62,9 @@ def difference(group: Group, base: Group, metric: str) -> Difference | None:
 
 
 def base_of(group: Group, groups: Sequence[Group]) -> Group | None:
-    """What the group is compared with: the LR base of its setting, network and training data; None for a base, or where
-    there is none.
-    """
+    """What the group is compared with: the LR base of its kind; None for a base, or where there is none."""
     bases = [] if group.first.method == 'Base' else [other for other in groups if other.first.method == 'Base']
-    return next((base for base in bases if _kind(base.first) == _kind(group.first)), None)
-
-
-def _kind(run):
-    data = {name: value for name, value in flat(run.cfg['train_dataloader']['dataset']) if 'pipeline' not in name}
-    # A data set may have lain elsewhere, as with --data.
-    roots = {name: Path(value or '').name for name, value in data.items() if name.endswith('data_root')}
-    return run.setting, run.cfg['model'], data | roots
+    return next((base for base in bases if base.first.kind == group.first.kind), None)
 
 
 def metrics_of(groups: Sequence[Group]) -> list[str]:
@@ -115,7 +105,7 @@ def results_table(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list
     rows = []
     for group in groups:
         base = base_of(group, groups)
-        row = [group.label, str(len(group.runs))]
+        row = [group.label, str(max(len(group.values(metric)) for metric in metrics))]
         for metric in metrics:
             values = group.values(metric)
             gain = paired_difference(values, base.values(metric)) if base else ()

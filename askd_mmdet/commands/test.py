@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
     from mmengine.registry import RUNNERS
 
+    from askd_mmdet.training.config import metrics_of_test
     from askd_mmdet.training.files import replace_text
     from askd_mmdet.training.launch import leave, read_config
 
@@ -35,8 +36,7 @@ def run(args: argparse.Namespace) -> None:
             '--cfg-options test_evaluator.out_dir=FOLDER'
         )
     if args.submission_dir:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        metric = next((metric for metric in evaluators if metric.type == 'WiderFaceMetric'), None)
+        metric = next((metric for metric in metrics_of_test(cfg) if metric.type == 'WiderFaceMetric'), None)
         if metric is None:
             raise ValueError(f'--submission-dir needs a WiderFaceMetric, and {args.config} is tested without one')
         metric.submission_dir = args.submission_dir

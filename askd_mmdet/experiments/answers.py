@@ -58,11 +58,15 @@ def compare_answers(ours: dict[int, dict[int, bool]], base: dict[int, dict[int, 
 
 
 def answers_of(plan: Plan) -> Iterator[tuple[Row, PairedAnswers]]:
-    """The comparison of every row with the base of its resolution, where the table's first test has left answers."""
+    """The comparison of every row with the base of its resolution, where the table's first test has left answers. Those
+    that another test has written there since are left out.
+    """
     first = next(iter(plan.table.tests))
     found = [{} for _ in plan.rows]
     for test in plan.tests:
-        if test.name == first and test.is_done() and (path := test.work_dir / FILE).is_file():
+        path = test.work_dir / FILE
+        own = test.name == first and test.is_done() and path.is_file()
+        if own and path.stat().st_mtime <= test.metrics.stat().st_mtime:
             found[plan.rows.index(test.row)][test.training.seed] = _read(path)
     bases = {row.resolution: answers for row, answers in zip(plan.rows, found) if row.method == plan.table.base}
     for row, answers in zip(plan.rows, found):

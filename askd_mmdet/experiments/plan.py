@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from askd_mmdet.training.config import CONFIGS, DATA, check_read, find_config, load_config, moved
+from askd_mmdet.training.config import CONFIGS, DATA, check_read, find_config, load_config, metrics_of_test, moved
 from askd_mmdet.training.launch import distillation_of
 
 
@@ -21,7 +21,7 @@ class Row:
         config: The experiment's config: a shipped one, `askd_mmdet::...`, or a path relative to the table's definition.
         trained: Config file of the network that is tested, where it is another one: the HR teacher on LR pictures.
         options: Settings of this row alone, by dotted name; they also need a name.
-        name: Of the folder of its runs; the config's by default.
+        name: Of the folder of its runs, or of its test where another network is tested; the config's by default.
         paper: The paper's figures, one for each column.
     """
 
@@ -162,7 +162,8 @@ class Plan:
         adapt: What else is done to every config.
 
     Raises:
-        ValueError: For a method that the table does not have, or a setting that nothing reads.
+        ValueError: For a method that the table does not have, a setting that nothing reads, or two networks with one
+            name.
     """
 
     def __init__(
@@ -187,31 +188,39 @@ class Plan:
         self.options = options or {}
         self.adapt = adapt
         self._files: dict[str, dict] = {}
+        self._sources: dict[str, tuple[Path, dict]] = {}
         self.trainings: dict[tuple[str, int], Training] = {}
         self.tests: list[Test] = [test for seed in seeds for row in self.rows for test in self._tests(row, seed)]
 
     def _tests(self, row: Row, seed: int) -> Iterator[Test]:
-        training = self._training(row.trained or row.config, {} if row.trained else row.options, seed, row.name)
+        own = dict(options=row.options, name=row.name) if not row.trained else {}
+        training = self._training(row.trained or row.config, seed, **own)
         for name, changes in self.table.tests.items():
             cfg = self._configure(row.config, row.options | changes, seed)
             folder = training.work_dir / (f'{name}_{row.name or Path(row.config).stem}' if row.trained else name)
-            evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-            for evaluator in evaluators:
-                if evaluator.type == 'VerificationMetric':
-                    evaluator.setdefault('out_dir', str(folder))  # whose answers the table compares pair by pair
+            for metric in metrics_of_test(cfg):
+                if metric.type == 'VerificationMetric':
+                    metric.setdefault('out_dir', str(folder))  # whose answers the table compares pair by pair
             yield Test(row, name, training, cfg, folder)
 
-    def _training(self, config: str, options: dict, seed: int, name: str | None = None) -> Training:
+    def _training(self, config: str, seed: int, options: dict | None = None, name: str | None = None) -> Training:
         """The training of a config, and before it that of the teacher that its config names."""
-        name = (name if options else None) or Path(config).stem
+        name = name or Path(config).stem
         if self.table.toy:
             name = f'{Path(self.table.toy).stem}/{name}'
+        source = find_config(config, self.table.path).resolve(), options or {}
+        known = self._sources.setdefault(name, source)
+        if known != source:
+            different = 'with other options' if known[0] == source[0] else f'and {known[0]}'
+            raise ValueError(
+                f'{self.table.name}: different networks would share the folder {name}, {source[0]} {different}; give '
+                'their rows names, or the files'
+            )
         if (name, seed) not in self.trainings:
-            cfg = self._configure(config, options, seed)
+            cfg = self._configure(config, options or {}, seed)
             teacher = None
             if hook := distillation_of(cfg):
-                beside = find_config(config, self.table.path)
-                teacher = self._training(str(find_config(hook.teacher, beside)), {}, seed)
+                teacher = self._training(str(find_config(hook.teacher, source[0])), seed)
                 parts = ('model', 'default_scope', 'data_preprocessor')
                 hook.teacher = {part: teacher.cfg[part] for part in parts if part in teacher.cfg}
                 hook.checkpoint = str(teacher.checkpoint)

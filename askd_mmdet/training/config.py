@@ -112,6 +112,12 @@ def moved(value, data: str):
     return value
 
 
+def metrics_of_test(cfg: Config) -> list[dict]:
+    """The settings of the test's metrics, of which a config has none, one or several."""
+    found = cfg.get('test_evaluator') or []
+    return found if isinstance(found, list) else [found]
+
+
 def parse_overrides(options: list[str]) -> dict:
     """Settings by dotted name from `NAME=VALUE` of the command line, as MMEngine reads them."""
     parser = argparse.ArgumentParser(exit_on_error=False)

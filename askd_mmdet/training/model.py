@@ -1,5 +1,6 @@
 """The network that a config describes."""
 
+import copy
 import hashlib
 
 from mmengine.config import Config
@@ -18,7 +19,7 @@ def build_model(cfg: Config) -> nn.Module:
         ValueError: When the config has no `model`.
     """
     check_type(cfg.filename or 'the config', 'model', cfg.get('model'), dict)
-    model = cfg.model.copy()
+    model = copy.deepcopy(cfg.model)  # of which networks take parts out as they are built
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):

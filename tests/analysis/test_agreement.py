@@ -146,4 +146,4 @@ def test_without_a_teacher_the_report_says_so(toy_faces, askd, tmp_path):
     status, output, errors = askd('report', tmp_path / 'runs', '--out', tmp_path / 'report.html', '--ratios')
     assert status == 0, output + errors
     text = html.unescape((tmp_path / 'report.html').read_text())
-    assert 'What low resolution leaves' in text and 'there is no HR teacher among these runs' in text
+    assert 'What low resolution leaves' in text and 'there is no HR teacher of their kind' in text

@@ -94,35 +94,117 @@ def test_a_test_in_the_same_folder_is_no_training(restarted):
     assert sorted(Run.read(folder).steps) == list(range(1, 9))
 
 
-def test_tests_count_before_validations_unless_they_are_of_another_resolution(runs, tmp_path):
-    folder = tmp_path / 'run'
-    shutil.copytree(runs / 'base/seed0', folder)
-    for name, hard, ratio in (('test', 50.0, 4), ('other', 60.0, 8)):
-        (folder / name).mkdir()
-        (folder / name / 'metrics.json').write_text(json.dumps({'wider_face/hard': hard}))
-        (start,) = folder.glob('2*/vis_data')
-        (folder / f'{name}.py').write_text((start / 'config.py').read_text().replace('ratio=4', f'ratio={ratio}'))
+def add_test(folder, name, cfg, metrics, start='29991231_000000'):
+    """What `askd test --work-dir FOLDER/NAME --out FOLDER/NAME/metrics.json` leaves behind."""
+    (folder / name / start / 'vis_data').mkdir(parents=True)
+    cfg.dump(folder / name / start / 'vis_data/config.py')
+    (folder / name / 'metrics.json').write_text(json.dumps(metrics))
+
+
+@pytest.fixture
+def tested(runs, tmp_path):
+    """A base's run, and its config."""
+    shutil.copytree(runs / 'base/seed0', tmp_path / 'run')
+    return tmp_path / 'run', Run.read(tmp_path / 'run').cfg
+
+
+@pytest.mark.parametrize('name, ratio, at', [('a', 8, '8x'), ('zz', 8, '8x'), ('a', 1, '1x')])
+def test_tests_count_before_validations_unless_they_are_of_another_resolution(tested, name, ratio, at):
+    folder, cfg = tested
+    add_test(folder, 'test', cfg, {'wider_face/hard': 50.0})
+    cfg.test_dataloader.dataset.pipeline[2].ratio = ratio
+    add_test(folder, name, cfg, {'wider_face/hard': 60.0})
     run = Run.read(folder)
     assert run.metrics == {'wider_face/hard': 50.0}
-    assert run.tested_at == {'4x': {'wider_face/hard': 50.0}, '8x': {'wider_face/hard': 60.0}}
+    assert run.tested_at == {'4x': {'wider_face/hard': 50.0}, at: {'wider_face/hard': 60.0}}
 
 
-def test_an_lr_network_that_is_tested_at_1x_is_not_taken_for_tested_at_its_own_resolution(runs, tmp_path):
-    folder = tmp_path / 'run'
-    shutil.copytree(runs / 'base/seed0', folder)
-    cfg = Run.read(folder).cfg
-    for name, hard, ratio in (('1x', 70.0, 1), ('test', 50.0, 4)):
-        (folder / name).mkdir()
-        (folder / name / 'metrics.json').write_text(json.dumps({'wider_face/hard': hard}))
-        cfg.test_dataloader.dataset.pipeline[2].ratio = ratio
-        cfg.dump(folder / f'{name}.py')
-    assert Run.read(folder).tested_at == {'1x': {'wider_face/hard': 70.0}, '4x': {'wider_face/hard': 50.0}}
+def test_a_test_of_other_pictures_does_not_pass_for_the_own_one(tested):
+    folder, cfg = tested
+    cfg.test_dataloader.dataset.ann_file = 'other.txt'
+    add_test(folder, 'other', cfg, {'wider_face/hard': 60.0})
+    assert Run.read(folder).metrics == Run.read(folder).validations[2]  # in the absence of the own one
+    assert Run.read(folder).tested_at == {'4x (other)': {'wider_face/hard': 60.0}}
+    cfg.test_evaluator.prefix = 'sample'
+    add_test(folder, 'sample', cfg, {'sample/hard': 70.0})
+    assert Run.read(folder).metrics == {'sample/hard': 70.0}
+
+
+def test_a_test_by_another_recipe_does_not_pass_for_the_own_one(tested):
+    folder, cfg = tested
+    cfg.test_dataloader.dataset.pipeline[2].recipe = 'camera-drone'
+    add_test(folder, 'a', cfg, {'wider_face/hard': 60.0})
+    cfg.test_dataloader.dataset.pipeline[2].recipe = 'paper'
+    add_test(folder, 'test', cfg, {'wider_face/hard': 50.0})
+    add_test(folder, 'test-flipped', cfg, {'wider_face/hard': 51.0})
+    assert Run.read(folder).metrics == {'wider_face/hard': 50.0}
+    assert Run.read(folder).tested_at.keys() == {'4x', '4x (a)', '4x (test-flipped)'}
+
+
+def test_a_test_of_earlier_weights_is_not_read(tested):
+    folder, cfg = tested
+    add_test(folder, 'test', cfg, {'wider_face/hard': 50.0}, start='20010101_000000')
+    assert Run.read(folder).tests == {}
+    add_test(folder, 'lost', cfg, {'wider_face/hard': 50.0})
+    shutil.rmtree(folder / 'lost/29991231_000000')  # and with it what was tested
+    assert Run.read(folder).tests == {} and Run.read(folder).metrics == Run.read(folder).validations[2]
+
+
+def test_fractions_of_coco_are_read_as_percents(tested):
+    folder, cfg = tested
+    add_test(folder, 'test', cfg, {'coco/bbox_mAP': 0.345})
+    assert Run.read(folder).metrics == {'coco/bbox_mAP': pytest.approx(34.5)}
+    (log,) = folder.glob('2*/vis_data/scalars.json')
+    log.write_text(log.read_text() + json.dumps({'coco/bbox_mAP': 0.25, 'step': 3}))
+    assert Run.read(folder).validations[3] == {'coco/bbox_mAP': 25.0}
 
 
 def test_an_hr_network_that_is_tested_on_real_lr_pictures_is_tested_at_their_resolution(tmp_path):
-    load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia-24px.py').dump(tmp_path / 'tinyface.py')
-    cfg, tests = load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia.py'), {'tinyface': dict(rank=30.0)}
+    cfg = load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia.py')
+    tests = {'tinyface': (dict(rank=30.0), load_config('askd_mmdet::recognition/arcface_ir50-cbam_casia-24px.py'))}
     assert Run(tmp_path, cfg, tests=tests).tested_at == {'24px': dict(rank=30.0)}
+
+
+def changed(name, **options):
+    cfg = load_config(f'askd_mmdet::{name}.py')
+    cfg.merge_from_dict(options)
+    return Run(Path(name), cfg)
+
+
+def test_runs_of_one_kind_share_network_pictures_and_setting():
+    base, student = 'small/tinaface_r50-bn-cbam_masks-4x', 'small/tinaface_r50-bn-cbam_masks-4x_askd'
+    run = changed(base)
+    assert run.kind == changed(student).kind
+    assert run.kind == changed(base, **{'train_dataloader.dataset.data_root': '/mnt/masks'}).kind
+    assert run.learns == changed('small/tinaface_r50-bn-cbam_masks').learns
+    for options in (
+        {'train_dataloader.dataset.data_root': '/mnt/toys/'},
+        {'train_dataloader.dataset.ann_file': 'more.txt'},
+        {'test_dataloader.dataset.ann_file': 'other.txt'},
+        {'model.backbone.depth': 101},
+    ):
+        assert run.kind != changed(base, **options).kind, options
+    assert run.kind != changed('toy/tinaface_r50-bn-cbam_toy-4x').kind
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'load_from': 'pretrained.pth'},
+        {'train_dataloader.dataset.data_root': 'data/toys/'},
+        {'train_cfg.max_epochs': 3},
+    ],
+)
+def test_what_differs_in_more_than_its_seed_is_another_network(options):
+    name = 'small/tinaface_r50-bn-cbam_masks-4x'
+    assert len(group_runs([changed(name), changed(name, **options)])) == 2
+
+
+def test_a_seed_that_comes_again_is_another_network():
+    runs = [changed('small/tinaface_r50-bn-cbam_masks-4x_askd', **{'randomness.seed': seed}) for seed in (0, 1, 0, 1)]
+    groups = group_runs(runs)
+    assert [[run.seed for run in group.runs] for group in groups] == [[0, 1], [0, 1]]
+    assert groups[0].runs == runs[:2] and len({group.label for group in groups}) == 2
 
 
 def test_states(runs, tmp_path):

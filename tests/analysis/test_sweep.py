@@ -93,6 +93,17 @@ def test_a_classifier_and_a_verifier_are_tested_as_the_runner_does(classifier, t
         assert found[2] == pytest.approx(expected, abs=1e-4) and found[2].keys() == expected.keys()
 
 
+def test_what_the_configs_own_test_has_written_stays(alone, toy_faces, tmp_path):
+    (tmp_path / 'own').mkdir()
+    cfg, checkpoint = verifier(toy_faces, tmp_path)
+    cfg.test_evaluator.out_dir = str(tmp_path / 'own')
+    sweep(cfg, checkpoint, (2,), cache=tmp_path / 'one.json', device='cpu')
+    alone['cfg'] = Config(alone['cfg'].to_dict())
+    alone['cfg'].test_evaluator.submission_dir = str(tmp_path / 'own')
+    sweep(**alone, ratios=(4,))
+    assert list((tmp_path / 'own').iterdir()) == []
+
+
 def test_a_size_gives_way_to_the_ratio(toy_faces, tmp_path):
     cfg, checkpoint = verifier(toy_faces, tmp_path)
     expected = sweep(cfg, checkpoint, (8,), cache=tmp_path / 'one.json', device='cpu')

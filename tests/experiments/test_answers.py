@@ -1,6 +1,7 @@
 """Answers paired item by item: against SciPy and a brute force."""
 
 import json
+import os
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy import stats
 
 from askd_mmdet.experiments import Plan, Table, save_results
-from askd_mmdet.experiments.answers import compare_answers
+from askd_mmdet.experiments.answers import answers_of, compare_answers
 
 
 def answers(generator, share, items=200):
@@ -55,18 +56,23 @@ def test_a_table_compares_what_its_tests_have_answered(tmp_path):
         test.work_dir.mkdir(parents=True, exist_ok=True)
         if not test.training.checkpoint.exists():
             test.training.checkpoint.touch()
-        test.metrics.write_text(json.dumps({'verification/accuracy': 70.0}))
         run = answers(generator, 0.7)
         if test.name == 'test':  # the other one is not the first of the table
             right.setdefault(test.row.method, {})[test.training.seed] = run
         lines = [f'{i},0,1,0.5,{int(answer)}' for i, answer in run.items()]
         (test.work_dir / 'answers.csv').write_text('\n'.join(['pair,fold,same,cosine,right', *lines]))
+        test.metrics.write_text(json.dumps({'verification/accuracy': 70.0}))
     text = save_results(plan, tmp_path, {})
     expected = compare_answers(right['A-SKD'], right['Base'])
     (saved,) = json.loads((tmp_path / 'faces-camera.json').read_text())['answers']
     assert (saved['method'], saved['difference']) == ('A-SKD', pytest.approx(expected.difference))
     assert f'| 6 px | A-SKD | {expected.difference:+.2f} ± {expected.interval:.2f} | ' in text
     assert ', '.join(f'{expected.gained[s]}:{expected.lost[s]}' for s in (0, 1)) in text
+
+    later = plan.tests[0].metrics.stat().st_mtime + 10
+    for test in plan.tests:  # which another test has overwritten
+        os.utime(test.work_dir / 'answers.csv', (later, later))
+    assert list(answers_of(plan)) == []
 
 
 def test_answers_are_asked_of_the_metric_that_has_them_among_several(tmp_path):

@@ -155,6 +155,39 @@ def test_people_of_ones_own_are_as_many_in_the_teacher_as_in_the_student(tmp_pat
     assert {test.cfg.test_dataloader.dataset.data_root for test in found.tests} == {'/mnt/sets/people/'}
 
 
+def define(path, *rows):
+    path.write_text(f"title = 'T'\ncolumns = {{'a': 'b'}}\nrows = {list(rows)!r}\n")
+
+
+def test_different_networks_do_not_share_a_folder(tmp_path):
+    shipped = 'askd_mmdet::classification/resnet18-cbam_cifar10'
+    (tmp_path / 'resnet18-cbam_cifar10.py').write_text(
+        f"_base_ = '{shipped}.py'\nmodel = dict(backbone=dict(depth=34))\n"
+    )
+    path = tmp_path / 'table.py'
+    hr, student = (
+        dict(resolution='1x', method='HR', config='resnet18-cbam_cifar10.py'),
+        dict(resolution='4x', method='A-SKD', config=f'{shipped}-4x_askd.py'),
+    )
+    slow, fast = (
+        dict(resolution='4x', method=f'{rate}', config=f'{shipped}.py', name='n', options={'optim_wrapper.clip': rate})
+        for rate in (1, 2)
+    )
+    for rows, expected in (((hr, student), 'and .*cifar10.py; give'), ((slow, fast), 'cifar10.py with other options')):
+        define(path, *rows)
+        with pytest.raises(ValueError, match=f'different networks would share the folder .*{expected}'):
+            Plan(Table.read(path), [0], tmp_path)
+    define(path, slow | dict(name='m'), fast)
+    assert [training.name for training in Plan(Table.read(path), [0], tmp_path).trainings.values()] == ['m', 'n']
+
+
+def test_a_row_without_options_may_have_a_name(tmp_path):
+    path = tmp_path / 'table.py'
+    define(path, dict(resolution='1x', method='HR', config='askd_mmdet::toy/resnet18-cbam_toy.py', name='own'))
+    (training,) = Plan(Table.read(path), [0], tmp_path / 'runs').trainings.values()
+    assert training.work_dir == tmp_path / 'runs/own/seed0'
+
+
 def test_a_setting_that_nothing_reads_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r'train_dataloadr\.batch_size; similar: train_dataloader\.batch_size'):
         plan('table4', tmp_path, options={'train_dataloadr.batch_size': 3})

@@ -1,11 +1,13 @@
 """Configs are found from anywhere, say where their data are once, and take no setting that nothing reads."""
 
+import copy
 import subprocess
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
+from askd_mmdet.training import build_model
 from askd_mmdet.training.config import check_read, find_config, load_config, override, parse_overrides
 from tests.toy_run import COMMAND, ROOT, types
 
@@ -142,3 +144,11 @@ def test_what_only_our_runner_reads_is_refused_where_another_runs(name):
     check_read(Config(dict(runner_type='SafeRunner')), {name: True})
     with pytest.raises(ValueError, match=f"{name} is read by our Runner alone: set runner_type='SafeRunner'"):
         check_read(Config(dict(default_scope='mmdet')), {name: True})
+
+
+@pytest.mark.parametrize('name', ['tinaface_r50-bn-cbam_toy-4x', 'arcface_ir18-cbam_toy', 'resnet18-cbam_toy'])
+def test_a_config_is_the_same_after_its_network_was_built(name):
+    cfg = load_config(f'askd_mmdet::toy/{name}.py')
+    before = copy.deepcopy(cfg.to_dict())
+    build_model(cfg)
+    assert cfg.to_dict() == before
