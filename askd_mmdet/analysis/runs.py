@@ -433,7 +433,8 @@ def compared(cfg: Config) -> dict[str, object]:
     """The settings that make an experiment, by dotted name: all but the seed, and where files are read and written. Of
     the folders of data the last name counts, and weights to begin with count unless they are to go on with.
     """
-    left_out = r'^(randomness\.seed|work_dir|launcher|resume)$|\.checkpoint$' + '|^load_from$' * bool(cfg.get('resume'))
+    begun = cfg.get('load_from') and not cfg.get('resume')
+    left_out = r'^(randomness\.seed|work_dir|launcher|resume)$|\.checkpoint$' + '|^load_from$' * (not begun)
     return {
         name: Path(value or '').name if name.endswith('data_root') else value
         for name, value in flat(cfg.to_dict())

@@ -200,6 +200,12 @@ def test_what_differs_in_more_than_its_seed_is_another_network(options):
     assert len(group_runs([changed(name), changed(name, **options)])) == 2
 
 
+def test_a_network_that_was_interrupted_and_resumed_is_no_other():
+    name, seed = 'small/tinaface_r50-bn-cbam_masks-4x', {'randomness.seed': 1}
+    for options in (dict(load_from=None), dict(resume=True, load_from='epoch_3.pth'), dict(resume=True)):
+        assert len(group_runs([changed(name), changed(name, **seed, **options)])) == 1, options
+
+
 def test_a_seed_that_comes_again_is_another_network():
     runs = [changed('small/tinaface_r50-bn-cbam_masks-4x_askd', **{'randomness.seed': seed}) for seed in (0, 1, 0, 1)]
     groups = group_runs(runs)
