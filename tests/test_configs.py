@@ -198,3 +198,13 @@ def test_the_toy_runs_the_same_classes_as_the_real_experiments(small):
             if part == 'model':  # the weights of ImageNet are all that is left out
                 real_types.remove('Pretrained')
             assert toy_types == real_types, part
+
+
+def test_the_controls_of_the_demo_differ_in_the_teacher_alone():
+    def toy(name):
+        return Config.fromfile(ROOT / f'configs/toy/tinaface_r50-bn-cbam_toy{name}.py')
+
+    student, mismatched = toy('-4x_askd'), toy('-4x_askd-mismatched')
+    assert mismatched.custom_hooks.pop() == dict(type='MismatchedTeacherHook')
+    assert mismatched.to_dict() == student.to_dict()
+    assert toy('-untrained').optim_wrapper.optimizer.lr == 0 and toy('-untrained').model == toy('').model

@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS
 from PIL import Image
 
 from askd_mmdet import commands, distillation, recognition
+from askd_mmdet.degradation.camera import CAMERAS
 from askd_mmdet.detection import FaceDetector
 from askd_mmdet.detection.detector import Detections
 from askd_mmdet.distillation import DistillationHook
@@ -291,3 +292,12 @@ def test_the_model_zoo_lists_every_config_of_the_index():
     models = [model for path in index for model in yaml.safe_load((ROOT / path).read_text())['Models']]
     names = {model['Config'].rpartition('/')[2] for model in models if '/toy/' not in model['Config']}
     assert listed == names
+
+
+@pytest.mark.parametrize('name', CAMERAS)
+def test_the_ranges_of_a_camera_are_those_of_the_code(name):
+    row = re.search(rf'^\| `camera-{name}` \|(.*)$', (ROOT / 'docs/analysis.md').read_text(), re.MULTILINE)[1]
+    camera = CAMERAS[name]
+    rates = 100 * camera.moving, 100 * camera.twice
+    expected = [*camera.defocus, rates[0], *camera.motion, *camera.read, *camera.shot, *camera.quality, rates[1]]
+    assert [float(number) for number in re.findall(r'[\d.]+', row)] == pytest.approx(expected)

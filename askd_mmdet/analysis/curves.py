@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from askd_mmdet.analysis.plots import line, panels, runs_legend
 from askd_mmdet.analysis.runs import Group, Run
+from askd_mmdet.analysis.tables import base_of
 
 CORRELATION = 'correlation/'
 
@@ -23,6 +24,35 @@ def plot_metrics(groups: Sequence[Group]) -> list[Figure]:
     """Every metric of the validations over the epochs."""
     names = [name for name in _validated(groups) if not name.startswith(CORRELATION)]
     return [_plot(groups, name, lambda run: run.validations, 'epoch') for name in names]
+
+
+def metric_table(groups: Sequence[Group], metric: str, columns: int = 8) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: a metric of the validations at some of the epochs that all trainings have, up to the last of them.
+    Its mean over the seeds, and in brackets the difference to that of the base, over the seeds of both.
+    """
+    curves = {
+        group: {
+            run.seed: {epoch: each[metric] for epoch, each in run.validations.items() if metric in each}
+            for run in group.runs
+            if any(metric in each for each in run.validations.values())
+        }
+        for group in groups
+    }
+    curves = {group: seeds for group, seeds in curves.items() if seeds}
+    validated = [set(curve) for seeds in curves.values() for curve in seeds.values()]
+    epochs = sorted(set.intersection(*validated), reverse=True) if validated else []
+    epochs = epochs[:: max(1, -(-len(epochs) // columns))][::-1]
+    rows = []
+    for group, seeds in curves.items():
+        base = curves.get(base_of(group, groups), {})
+        shared = seeds.keys() & base.keys()
+        row = [group.label]
+        for epoch in epochs:
+            gain = np.mean([seeds[seed][epoch] - base[seed][epoch] for seed in shared]) if shared else None
+            mean = np.mean([curve[epoch] for curve in seeds.values()])
+            row.append(f'{mean:.2f}' + (f' ({gain:+.2f})' if gain is not None else ''))
+        rows.append(row)
+    return ['network', *(f'epoch {epoch}' for epoch in epochs)], rows
 
 
 def plot_correlations_over_epochs(groups: Sequence[Group]) -> list[Figure]:

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from askd_mmdet.analysis.curves import cost_table, plot_correlations_over_epochs, plot_losses, plot_metrics
+from askd_mmdet.analysis.curves import (
+    cost_table,
+    metric_table,
+    plot_correlations_over_epochs,
+    plot_losses,
+    plot_metrics,
+)
 from askd_mmdet.analysis.page import Part, Section, Table, charts, render
 from askd_mmdet.analysis.runs import Group, differences, find_runs, group_runs
 from askd_mmdet.analysis.sections import Options, attention_section, detection_section, sweep_section
@@ -104,6 +110,11 @@ def training_section(groups: Sequence[Group]) -> Section:
         'Higher is better; where the lines still rise at their right end, the training was too short.',
         plot_metrics(groups),
     )
+    validated = [name for group in groups for run in group.runs for each in run.validations.values() for name in each]
+    if metric := main_metric(groups, validated):
+        head, rows = metric_table(groups, metric)
+        read = f'The same in figures, {metric}: means over seeds, in brackets the difference to the base.'
+        section.parts.append(Part(read, table=Table(head, rows, range(1, len(head)))))
     section.parts += charts(
         'Attention of student and teacher during training',
         'Pearson correlation between the maps of student and teacher: 1 for the same pattern, 0 for none of it.',

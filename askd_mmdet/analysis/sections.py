@@ -195,50 +195,53 @@ def _agreement(setting, same, found, answer):
 
 
 def _correlations(same, found, pairs, answer):
-    panels, rows, taps = {}, [], []
+    panels, rows, taps, means = {}, [], [], {}
     for group in same:
+        runs = [found[run] for run in group.runs if run in found]
+        means[group.label] = seed_means(runs)
         for kind, by_tap in found[group.first].items():
-            stages = last_blocks({kind: by_tap})[kind]
-            panels[f'{group.label}, {kind}'] = stages
-            rows.append([group.label, kind, *map(_r, stages.values())])
-            taps += [[group.label, kind, tap, _r(each)] for tap, each in by_tap.items()]
+            panels[f'{group.label}, {kind}'] = stages = last_blocks({kind: by_tap})[kind]
+            rows.append([group.label, kind, len(runs), *(_r(means[group.label][kind, stage]) for stage in stages)])
+            taps += [[group.label, kind, tap, _r(each.r)] for tap, each in by_tap.items()]
     read = (
         f'Pearson correlation between the maps of the teacher, which sees HR, and of each network, which sees LR, over '
-        f'{len(pairs) - len(pairs.unreadable)} pictures: 1 means the same pattern, be it weaker or stronger, 0 none of '
-        'it. A spatial map says where in the picture, a channel map which features count.'
+        f'{len(pairs) - len(pairs.unreadable)} pictures, mean over seeds: 1 means the same pattern, be it weaker or '
+        'stronger, 0 none of it. A spatial map says where in the picture, a channel map which features count.'
     )
     if len(same) > 1:
-        first, last = (
-            {
-                (kind, stage): each.r
-                for kind, row in last_blocks(found[group.first]).items()
-                for stage, each in row.items()
-            }
-            for group in (same[0], same[-1])
-        )
+        first, last = means[same[0].label], means[same[-1].label]
         known = [place for place in first if None not in (first[place], last.get(place))]
         closer = sum(last[place] > first[place] for place in known)
         answer.append(
             f'{same[-1].label} looks more like the teacher than {same[0].label} does in {closer} of '
-            f'{len(known)} correlations of their attention maps (their first seeds).'
+            f'{len(known)} correlations of their attention maps.'
         )
-    head = ['network', 'map', *max((list(stages) for stages in panels.values()), key=len)]
+    head = ['network', 'map', 'seeds', *max((list(stages) for stages in panels.values()), key=len)]
     rows = [row + [''] * (len(head) - len(row)) for row in rows]
     histograms = (
-        'The same as pictures: each panel counts how often a value of the teacher (across) met a value of the network '
-        '(up). On the diagonal both are equal; a narrow band means agreement.'
+        'The same as pictures, of the first seed: each panel counts how often a value of the teacher (across) met a '
+        'value of the network (up). On the diagonal both are equal; a narrow band means agreement.'
     )
+    read_taps = 'Every layer that has a map, of the first seed.'
     return [
         Part(read, 'Does it look where the teacher looks?', Table(head, rows, range(2, len(head)))),
         *charts('', histograms, [plot_correlations(panels)], 'png'),
-        Part(
-            'Every layer that has a map.', 'All layers', Table(['network', 'map', 'layer', 'r'], taps, [3]), folded=True
-        ),
+        Part(read_taps, 'All layers', Table(['network', 'map', 'layer', 'r'], taps, [3]), folded=True),
     ]
 
 
-def _r(correlation: Correlation) -> str:
-    return 'undefined: a constant map' if correlation.r is None else f'{correlation.r:.3f}'
+def seed_means(trainings: Sequence[dict[str, dict[str, Correlation]]]) -> dict[tuple[str, str], float | None]:
+    """The mean over trainings of what `correlate` gives for each stage's last maps; None where one of them has none."""
+    found = {}
+    for each in map(last_blocks, trainings):
+        for kind, stages in each.items():
+            for stage, correlation in stages.items():
+                found.setdefault((kind, stage), []).append(correlation.r)
+    return {place: None if None in rs else float(np.mean(rs)) for place, rs in found.items()}
+
+
+def _r(r: float | None) -> str:
+    return 'undefined: a constant map' if r is None else f'{r:.3f}'
 
 
 def _maps(teacher, networks, shown):

@@ -56,6 +56,7 @@ def test_the_page_says_which_network_is_better_and_how_sure_that_is(page):
     assert 'By hard: A-SKD 4x is' in answer and 'in one training of each' in answer
     assert '95 % of 500 draws' in answer and 'looks more like the teacher' in answer
     assert 'at most 200 pictures or pairs, so small differences may be luck' in answer
+    assert 'The same in figures, wider_face/hard' in text
     assert 'single seed' not in answer and 'What the words mean' in text
     for part in (
         'loss_attention',

@@ -1,12 +1,13 @@
 """Which networks a section of the report compares, and with which teacher."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 
 from askd_mmdet.analysis.runs import Run, group_runs
-from askd_mmdet.analysis.sections import Options, by_kind, sweep_section, teacher_run
+from askd_mmdet.analysis.sections import Options, by_kind, seed_means, sweep_section, teacher_run
 from askd_mmdet.training.config import load_config
 from tests.toy_run import BASE, distillation, random_network, toy_config
 
@@ -75,3 +76,13 @@ def test_a_detector_that_finds_nothing_has_an_average_precision_of_zero(coco, tm
     figures = {row[0]: row[1:] for part in section.parts if part.table for row in part.table.rows}
     (label,) = (group.label for group in groups if group.first.name == 'nothing')
     assert figures[label] == ['0.0', '0.0'] and len(figures) == 2
+
+
+def test_correlations_are_means_over_seeds_of_each_stage():
+    def training(*rs):
+        return {
+            'spatial': {f'backbone.layer{i // 2 + 1}.{i % 2}.spatial': SimpleNamespace(r=r) for i, r in enumerate(rs)}
+        }
+
+    found = seed_means([training(0.9, 0.1, 0.9, 0.5), training(0.9, 0.3, 0.9, None)])
+    assert found == {('spatial', 'layer1'): pytest.approx(0.2), ('spatial', 'layer2'): None}
