@@ -27,32 +27,31 @@ def plot_metrics(groups: Sequence[Group]) -> list[Figure]:
 
 
 def metric_table(groups: Sequence[Group], metric: str, columns: int = 8) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: a metric of the validations at some of the epochs that all trainings have, up to the last of them.
-    Its mean over the seeds, and in brackets the difference to that of the base, over the seeds of both.
+    """Head and rows: a metric of the validations at some of the epochs, the last among them, where all trainings of a
+    network have it. Its mean over seeds, and in brackets the difference to that of the base, over the seeds of both.
     """
     curves = {
         group: {
-            run.seed: {epoch: each[metric] for epoch, each in run.validations.items() if metric in each}
-            for run in group.runs
-            if any(metric in each for each in run.validations.values())
+            run.seed: {at: each[metric] for at, each in run.validations.items() if metric in each} for run in group.runs
         }
         for group in groups
     }
-    curves = {group: seeds for group, seeds in curves.items() if seeds}
-    validated = [set(curve) for seeds in curves.values() for curve in seeds.values()]
-    epochs = sorted(set.intersection(*validated), reverse=True) if validated else []
+    epochs = sorted({at for seeds in curves.values() for curve in seeds.values() for at in curve}, reverse=True)
     epochs = epochs[:: max(1, -(-len(epochs) // columns))][::-1]
     rows = []
     for group, seeds in curves.items():
         base = curves.get(base_of(group, groups), {})
-        shared = seeds.keys() & base.keys()
-        row = [group.label]
-        for epoch in epochs:
-            gain = np.mean([seeds[seed][epoch] - base[seed][epoch] for seed in shared]) if shared else None
-            mean = np.mean([curve[epoch] for curve in seeds.values()])
-            row.append(f'{mean:.2f}' + (f' ({gain:+.2f})' if gain is not None else ''))
-        rows.append(row)
+        cells = [_mean_and_gain(seeds, base, epoch) for epoch in epochs]
+        rows += [[group.label, *cells]] if any(cells) else []
     return ['network', *(f'epoch {epoch}' for epoch in epochs)], rows
+
+
+def _mean_and_gain(seeds, base, epoch):
+    if not all(epoch in curve for curve in seeds.values()):
+        return ''
+    mean = f'{np.mean([curve[epoch] for curve in seeds.values()]):.2f}'
+    gains = [seeds[seed][epoch] - base[seed][epoch] for seed in seeds if epoch in base.get(seed, {})]
+    return f'{mean} ({np.mean(gains):+.2f})' if gains else mean
 
 
 def plot_correlations_over_epochs(groups: Sequence[Group]) -> list[Figure]:
