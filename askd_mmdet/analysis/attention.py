@@ -17,7 +17,7 @@ from torch import Tensor
 from askd_mmdet.analysis.correlation import Correlation
 from askd_mmdet.analysis.plots import COLOUR_SCALE
 from askd_mmdet.degradation import LowResolutionHook
-from askd_mmdet.degradation.pipelines import degradation_hooks, degradations, pipeline_of, type_name
+from askd_mmdet.degradation.pipelines import degradation_hooks, degradations, pipeline_of
 from askd_mmdet.distillation.maps import (
     AttentionMaps,
     Maps,
@@ -30,7 +30,7 @@ from askd_mmdet.distillation.maps import (
 )
 from askd_mmdet.openmmlab import load
 from askd_mmdet.training import build_model, load_weights
-from askd_mmdet.training.config import load_config
+from askd_mmdet.training.config import load_config, type_name
 from askd_mmdet.training.inference import cannot_read, set_up
 from askd_mmdet.training.launch import distillation_of
 from askd_mmdet.training.pictures import PICTURES, find_pictures

@@ -29,7 +29,7 @@ from askd_mmdet.detection.wider_face_protocol import (
     match_detections,
 )
 from askd_mmdet.progress import track
-from askd_mmdet.training.config import load_config, metrics_of_test
+from askd_mmdet.training.config import load_config, metrics_of_test, type_name
 from askd_mmdet.training.files import first_names
 from askd_mmdet.training.settings import check_choice, check_number, check_numbers
 
@@ -131,11 +131,11 @@ def faces_of(cfg: str | Path | Config) -> dict[str, Faces]:
     """
     cfg = _detector_config(cfg)
     metrics = metrics_of_test(cfg)
-    folders = [metric.ground_truth for metric in metrics if metric.type == 'WiderFaceMetric']
+    folders = [metric.ground_truth for metric in metrics if type_name(metric) == 'WiderFaceMetric']
     if not folders:
         raise ValueError(
-            f'{cfg.filename or "the config"}: found the metric {metrics[0].type}, expected WiderFaceMetric, whose '
-            'ground truth says which faces count'
+            f'{cfg.filename or "the config"}: found the metric {type_name(metrics[0])}, expected WiderFaceMetric, '
+            'whose ground truth says which faces count'
         )
     return load_ground_truth(folders[0])
 

@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.training.checkpoint import read_checkpoint
-from askd_mmdet.training.config import load_config, metrics_of_test
+from askd_mmdet.training.config import load_config, metrics_of_test, type_name
 from askd_mmdet.training.launch import distillation_of
 
 # What the tables call the losses.
@@ -199,7 +199,7 @@ class Run:
     def method(self) -> str:
         """As the tables call it: 'HR teacher', 'Base', or the distillation losses."""
         if hook := distillation_of(self.cfg):
-            losses = [METHODS.get(loss['type'].rpartition('.')[2], loss['type']) for loss in hook.losses.values()]
+            losses = [METHODS.get(type_name(loss), type_name(loss)) for loss in hook.losses.values()]
             return '+'.join(dict.fromkeys(losses))
         return 'HR teacher' if self.resolution == '1x' else 'Base'
 
@@ -296,7 +296,7 @@ def _tested_on(cfg):
 
 def _metrics_of(cfg):
     """What decides the names of a test's metrics."""
-    return [(metric.get('type'), metric.get('prefix')) for metric in metrics_of_test(cfg)]
+    return [(type_name(metric), metric.get('prefix')) for metric in metrics_of_test(cfg)]
 
 
 def _checkpoints(folder):
@@ -306,7 +306,7 @@ def _checkpoints(folder):
 
 def task_of(cfg: Config) -> str:
     """'detection', 'recognition' or 'classification', by the model and the scope that it is built in."""
-    if cfg.model.get('type') == 'FaceRecognizer':
+    if type_name(cfg.model) == 'FaceRecognizer':
         return 'recognition'
     return 'detection' if cfg.get('default_scope') == 'mmdet' else 'classification'
 

@@ -17,11 +17,11 @@ from mmengine.registry import DATASETS, HOOKS, DefaultScope
 from mmengine.runner import Runner
 
 from askd_mmdet.analysis.plots import line, panels, runs_legend
-from askd_mmdet.degradation.pipelines import degradation_hooks, degradation_of, degradations, pipeline_of, type_name
+from askd_mmdet.degradation.pipelines import degradation_hooks, degradation_of, degradations, pipeline_of
 from askd_mmdet.openmmlab import load
 from askd_mmdet.progress import track
 from askd_mmdet.training import build_model, load_weights
-from askd_mmdet.training.config import load_config, metrics_of_test
+from askd_mmdet.training.config import load_config, metrics_of_test, type_name
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.inference import set_up
 from askd_mmdet.training.seed import preserved_random_state, seed_all

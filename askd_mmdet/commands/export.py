@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from askd_mmdet.analysis.networks import ONNX, overridden_config
+    from askd_mmdet.training.config import type_name
 
     if args.out.suffix != ONNX:
         raise ValueError(f'{args.out} should end with {ONNX}')
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"onnx is not installed ({error}): pip install 'askd_mmdet[onnx]'") from error
     cfg = overridden_config(args.config, args.cfg_options)
     pictures = read_pictures(args.pictures) if args.pictures else []
-    if cfg.get('model', {}).get('type') == 'FaceRecognizer':
+    if type_name(cfg.get('model', {})) == 'FaceRecognizer':
         from askd_mmdet.recognition.embedder import FaceEmbedder
 
         if args.nms:

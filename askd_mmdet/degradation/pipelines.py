@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from askd_mmdet.degradation.transform import LowResolution, walk
+from askd_mmdet.training.config import type_name
 
 
 def pipelined(dataset: Dataset) -> Iterator[Dataset]:
@@ -30,17 +31,20 @@ def _degradations(pipeline) -> list[LowResolution]:
     return [found for found in walk(pipeline) if isinstance(found, LowResolution)]
 
 
-def type_name(settings: dict) -> str:
-    """The name of the component that a config describes, without its module; its type may also be a class."""
-    kind = settings['type']
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
-
-
 def pipeline_of(dataset: dict) -> list[dict]:
-    """The transforms in a data set's config, below its wrappers (`ConcatDataset`, ...): those of the first inside."""
-    while 'pipeline' not in dataset:
-        dataset = dataset.get('dataset') or dataset.get('datasets', [{}])[0]
-    return dataset['pipeline']
+    """The transforms in a data set's config, below its wrappers (`ConcatDataset`, ...): those of the first inside.
+
+    Raises:
+        ValueError: When there are none.
+    """
+    inner = dataset
+    while 'pipeline' not in inner:
+        inner = inner.get('dataset') or next(iter(inner.get('datasets') or ()), None)
+        if not inner:
+            raise ValueError(
+                f'the data set {type_name(dataset)} has no pipeline in its config, so nothing is known of its pictures'
+            )
+    return inner['pipeline']
 
 
 def degradation_hooks(cfg: Config) -> list[dict]:
@@ -61,7 +65,7 @@ def degradation_of(cfg: Config, split: str = 'test') -> dict:
         >>> degradation_of(Config(dict(custom_hooks=[hook], test_dataloader=dict(dataset=dict(pipeline=[])))))
         {'ratio': 4}
     """
-    steps = [step for step in _dicts(cfg.get(f'{split}_dataloader')) if step.get('type') == 'LowResolution']
+    steps = [step for step in _dicts(cfg.get(f'{split}_dataloader')) if type_name(step) == 'LowResolution']
     step, *_ = [*steps, *degradation_hooks(cfg), dict(ratio=1)]
     found = {key: step[key] for key in ('ratio', 'size', 'sigma', 'recipe') if step.get(key) is not None}
     if split != 'train' and step.get('test_ratio') is not None:

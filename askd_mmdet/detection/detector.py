@@ -14,9 +14,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import HOOKS, DefaultScope
 
-from askd_mmdet.degradation.pipelines import degradation_hooks, pipeline_of, type_name
+from askd_mmdet.degradation.pipelines import degradation_hooks, pipeline_of
 from askd_mmdet.training import build_model, load_weights
-from askd_mmdet.training.config import load_config
+from askd_mmdet.training.config import load_config, type_name
 from askd_mmdet.training.inference import Picture, cannot_read, run_readable, set_up
 from askd_mmdet.training.model import fingerprint
 from askd_mmdet.training.settings import check_number, check_numbers, check_type

@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from mmengine.dist import all_reduce, broadcast
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
@@ -22,7 +22,7 @@ from askd_mmdet.degradation.pipelines import degradations, pipeline_of, refuse_s
 from askd_mmdet.distillation.store import StoredTeacher, made_of
 from askd_mmdet.distillation.taps import Taps
 from askd_mmdet.distillation.teacher import Teacher
-from askd_mmdet.training.checkpoint import load_weights
+from askd_mmdet.training.checkpoint import is_url, load_weights
 from askd_mmdet.training.config import load_config
 from askd_mmdet.training.model import build_model
 from askd_mmdet.training.seed import preserved_random_state
@@ -107,7 +107,11 @@ class DistillationHook(Hook):
         check_type('DistillationHook', 'store', store, bool, str, Path)
         check_type('DistillationHook', 'inherit', inherit or [''], list, tuple)
         self.inherit = inherit
-        self.store = Path(f'{checkpoint}.maps') if store is True else store and Path(store)
+        if store is True and is_url(checkpoint):
+            raise ValueError(
+                f'DistillationHook: store=True would put the maps beside {checkpoint}; name a folder instead'
+            )
+        self.store = Path(f'{checkpoint}.maps' if store is True else store).expanduser() if store else False
         self.takes_hr_images = not self.store  # LowResolutionHook asks
         with preserved_random_state():  # some draw weights of their own
             self.losses = {name: MODELS.build(loss) for name, loss in losses.items()}
@@ -116,10 +120,14 @@ class DistillationHook(Hook):
         """Have the student's optimizer train the weights of the losses too, before it is resumed."""
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             return  # a test builds none
-        group = _plain_group(runner.optim_wrapper.optimizer)
         for loss in self.losses.values():
             loss.to(get_device()).requires_grad_(loss.weight > 0)
-            for weight in loss.parameters():
+        trained = [name for name, loss in self.losses.items() if any(True for _ in loss.parameters())]
+        if trained and isinstance(runner.optim_wrapper, OptimWrapperDict):
+            raise ValueError(f'the weights of {trained} need an optimizer, and the student has several: none is theirs')
+        for name in trained:
+            group = _plain_group(runner.optim_wrapper.optimizer)
+            for weight in self.losses[name].parameters():
                 broadcast(weight.data)
                 if weight.requires_grad:
                     # DDP, which wrapped the student, averages the student's gradients alone.
@@ -241,6 +249,7 @@ class DistillationHook(Hook):
         counts = self.student_taps.counts()
         seen = self.student_taps.stop()
         if counts != self.counts:  # the first step: only now it is known how far the teacher has to run
+            self._check_seen(counts)
             self.wanted = self._see(kwargs, counts)
             self.counts = counts
         with torch.autocast(get_device(), enabled=False):
@@ -250,6 +259,15 @@ class DistillationHook(Hook):
         if taken := distilled.keys() & losses.keys():
             raise ValueError(f'the student already has losses named {sorted(taken)}; rename the distillation losses')
         return {**losses, **distilled}
+
+    def _check_seen(self, counts: dict[str, int]) -> None:
+        for name, loss in self.losses.items():
+            for kind, pattern in loss.taps.items():
+                if not counts[f'{name}.{kind}']:
+                    raise ValueError(
+                        f'the tap {kind}={pattern!r} of {name} sees nothing: none of the modules that it matches is '
+                        f'called, as it is with a list of modules; tap what is inside, such as {pattern + ".*"!r}'
+                    )
 
     def _hand_down(self, teacher: nn.Module, student: nn.Module) -> None:
         for name in self.inherit:

@@ -21,9 +21,11 @@ from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from askd_mmdet.degradation.pipelines import pipelined, type_name
+from askd_mmdet.degradation.pipelines import pipelined
 from askd_mmdet.degradation.transform import LowResolution, walk
 from askd_mmdet.distillation.teacher import Teacher
+from askd_mmdet.training.checkpoint import local_file
+from askd_mmdet.training.config import type_name
 from askd_mmdet.training.files import part_of, replace_text
 from askd_mmdet.training.seed import preserved_random_state
 
@@ -224,7 +226,7 @@ def made_of(
 
     Args:
         teacher: Its config, with `model`.
-        checkpoint: The file with its weights.
+        checkpoint: The file or URL of its weights.
         patterns: See :class:`Taps`.
         dtype: Of its convolutions.
         pipeline: The transforms of the training, as configs.
@@ -232,7 +234,7 @@ def made_of(
     network = [teacher.model, teacher.get('data_preprocessor'), dtype]
     return {
         'network': json.dumps(network, sort_keys=True, default=str),
-        'weights': hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest(),
+        'weights': hashlib.sha256(local_file(checkpoint).read_bytes()).hexdigest(),
         'taps': json.dumps(patterns),
         'pipeline': json.dumps(list(_without_degradation(pipeline)), sort_keys=True, default=str),
     }

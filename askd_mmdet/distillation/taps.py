@@ -23,8 +23,9 @@ class Taps:
         owner: 'student' or 'teacher', for messages.
 
     Raises:
-        ValueError: When a pattern matches no module; while the model runs, when a tapped module lies inside one under
-            activation checkpointing (`with_cp`), where it runs without a gradient first and then once more.
+        ValueError: When a pattern matches no module; while the model runs, when a tapped module puts out what is no
+            tensor, or lies inside one under activation checkpointing (`with_cp`), where it runs without a gradient
+            first and then once more.
 
     Attributes:
         matched: How many modules each pattern matches.
@@ -57,6 +58,11 @@ class Taps:
                 'so that a tap sees it without a gradient; set with_cp=False, or tap the block around it'
             )
         outputs = [output] if isinstance(output, Tensor) else output
+        if not (isinstance(outputs, (list, tuple)) and all(isinstance(each, Tensor) for each in outputs)):
+            raise ValueError(
+                f'{name!r} of the {self.owner} puts out {type(output).__name__}, which is no tensor and no list of '
+                'tensors: tap modules inside it'
+            )
         self.outputs[kind].extend(outputs)
         self.fired[kind].extend([name] * len(outputs))
         # Where one kind has more than its share, so that the total deceives, it would have too many later as well.

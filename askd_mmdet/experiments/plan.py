@@ -7,7 +7,16 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from askd_mmdet.training.config import CONFIGS, DATA, check_read, find_config, load_config, metrics_of_test, moved
+from askd_mmdet.training.config import (
+    CONFIGS,
+    DATA,
+    check_read,
+    find_config,
+    load_config,
+    metrics_of_test,
+    moved,
+    type_name,
+)
 from askd_mmdet.training.launch import distillation_of
 
 
@@ -199,7 +208,7 @@ class Plan:
             cfg = self._configure(row.config, row.options | changes, seed)
             folder = training.work_dir / (f'{name}_{row.name or Path(row.config).stem}' if row.trained else name)
             for metric in metrics_of_test(cfg):
-                if metric.type == 'VerificationMetric':
+                if type_name(metric) == 'VerificationMetric':
                     metric.setdefault('out_dir', str(folder))  # whose answers the table compares pair by pair
             yield Test(row, name, training, cfg, folder)
 

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from askd_mmdet.experiments.jobs import run_jobs
 from askd_mmdet.experiments.plan import Plan, Row, Table
 from askd_mmdet.experiments.runs import Launch, gpu_names, locked, make_jobs, write_config
-from askd_mmdet.training.config import find_config, load_config, override
+from askd_mmdet.training.config import find_config, load_config, override, type_name
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.launch import distillation_of
 
@@ -99,7 +99,7 @@ def lambda_of(cfg: Config) -> str:
     """
     hook = distillation_of(cfg)
     losses = hook.losses if hook else {}
-    names = [name for name, loss in losses.items() if loss.type == 'AttentionSimilarityLoss']
+    names = [name for name, loss in losses.items() if type_name(loss) == 'AttentionSimilarityLoss']
     if len(names) != 1:
         raise ValueError(
             f'the config has {len(names)} AttentionSimilarityLoss, so lambda could be none or many; name settings by '
@@ -109,7 +109,7 @@ def lambda_of(cfg: Config) -> str:
 
 
 def task_of(cfg: Config) -> str:
-    if cfg.model.type == 'FaceRecognizer':
+    if type_name(cfg.model) == 'FaceRecognizer':
         return 'recognition'
     return 'detection' if cfg.get('default_scope') == 'mmdet' else 'classification'
 

@@ -18,7 +18,6 @@ from askd_mmdet.recognition.datasets import (
 from askd_mmdet.recognition.embedder import FaceEmbedder, search
 from askd_mmdet.recognition.identification import identification_ranks, match_characteristic
 from askd_mmdet.recognition.identification_metric import IdentificationMetric
-from askd_mmdet.recognition.identities_hook import IdentitiesHook
 from askd_mmdet.recognition.ir_resnet import IRResNet
 from askd_mmdet.recognition.recognizer import FaceRecognizer
 from askd_mmdet.recognition.verification import verify
@@ -33,7 +32,6 @@ __all__ = [
     'FaceRecordDataset',
     'IRResNet',
     'IdentificationMetric',
-    'IdentitiesHook',
     'PairBundleDataset',
     'PairListDataset',
     'TinyFaceDataset',

@@ -59,7 +59,7 @@ class ArcFaceHead(ArcFaceClsHead):
 
     def loss(self, feats: tuple[Tensor], data_samples: list, **kwargs) -> dict[str, Tensor]:
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        # On a GPU a look at the labels would wait for them in every step; IdentitiesHook has looked at the data.
+        # On a GPU a look at the labels would wait for them in every step; ClassesHook has looked at the data.
         bad = labels[(labels < 0) | (labels >= self.num_classes)] if labels.is_cpu else ()
         if len(bad):
             raise ValueError(

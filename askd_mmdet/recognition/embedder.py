@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from askd_mmdet.training import build_model, load_weights
-from askd_mmdet.training.config import load_config
+from askd_mmdet.training.config import load_config, type_name
 from askd_mmdet.training.files import part_of
 from askd_mmdet.training.inference import Picture, cannot_read, run_readable, set_up
 from askd_mmdet.training.model import fingerprint
@@ -52,14 +52,14 @@ class FaceEmbedder:
         check_type('FaceEmbedder', 'checkpoint', checkpoint, str, Path)
         check_type('FaceEmbedder', 'degrade', degrade, bool)
         cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
-        if cfg.get('model', {}).get('type') != 'FaceRecognizer' or 'test_dataloader' not in cfg:
+        if type_name(cfg.get('model', {})) != 'FaceRecognizer' or 'test_dataloader' not in cfg:
             raise ValueError(
                 f'{cfg.filename or "the config"}: expected a model of type FaceRecognizer and a test_dataloader; take '
                 'one of askd_mmdet::recognition/'
             )
         steps = cfg.test_dataloader.dataset.pipeline
         for step in steps:
-            if step.type == 'LowResolution' and not degrade:
+            if type_name(step) == 'LowResolution' and not degrade:
                 step.update(ratio=1, size=None)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.model = build_model(cfg)

@@ -2,6 +2,7 @@
 
 from askd_mmdet.training.amp import BFloat16OptimWrapper
 from askd_mmdet.training.checkpoint import CrashSafeCheckpointHook, load_weights, read_checkpoint
+from askd_mmdet.training.classes_hook import ClassesHook
 from askd_mmdet.training.compiled import CompileHook
 from askd_mmdet.training.finite_loss import FiniteLossHook
 from askd_mmdet.training.held_out import held_out_split
@@ -13,6 +14,7 @@ from askd_mmdet.training.unreadable import ReplacesUnreadable, UnreadableImagesH
 
 __all__ = [
     'BFloat16OptimWrapper',
+    'ClassesHook',
     'CompileHook',
     'CrashSafeCheckpointHook',
     'EpochSeedHook',

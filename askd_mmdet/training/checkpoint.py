@@ -1,6 +1,8 @@
 """Checkpoints that are read without running code, loaded whole or not at all, and never lost to a kill."""
 
+import hashlib
 import os
+import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -162,8 +164,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         FileNotFoundError, ValueError: See :func:`read_checkpoint`, :func:`weights_of` and :func:`check_weights`.
     """
-    read = load_url if urlparse(str(path)).scheme in ('http', 'https') else read_checkpoint
-    weights = weights_of(read(path), path)
+    weights = weights_of(read_checkpoint(local_file(path)), path)
     check_weights(model, weights, path)
     model.load_state_dict(weights, strict=False)
 
@@ -175,7 +176,23 @@ def load_from_local(filename: str, map_location=None) -> dict:
 
 def load_url(url: str, model_dir: str | None = None, map_location='cpu', progress: bool = True) -> dict:
     """Download a checkpoint, unless it is there, and :func:`read_checkpoint` it; takes the place of torch.hub's."""
-    path = Path(model_dir or Path(torch.hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
+    return read_checkpoint(_download(url, model_dir, progress), map_location)
+
+
+def is_url(source: str | Path) -> bool:
+    """Whether a checkpoint is named by a URL."""
+    return urlparse(str(source)).scheme in ('http', 'https')
+
+
+def local_file(source: str | Path) -> Path:
+    """The file of a checkpoint: a path, in which ~ is the home, or what is downloaded from a URL."""
+    return _download(source) if is_url(source) else Path(source).expanduser()
+
+
+def _download(url: str, folder: str | None = None, progress: bool = True) -> Path:
+    path = Path(folder or Path(torch.hub.get_dir(), 'checkpoints'), Path(urlparse(url).path).name)
+    if not re.search(r'-[0-9a-f]{8,}\.', path.name):  # another file may have this name, as epoch_20.pth
+        path = path.parent / hashlib.sha256(url.encode()).hexdigest()[:8] / path.name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -185,7 +202,7 @@ def load_url(url: str, model_dir: str | None = None, map_location='cpu', progres
                 f'cannot download {url} ({error}): put the file there yourself, as {path}, or, where they are weights '
                 'to start from, train from random values: --cfg-options model.backbone.init_cfg=None'
             ) from error
-    return read_checkpoint(path, map_location)
+    return path
 
 
 def use_safe_loading() -> None:

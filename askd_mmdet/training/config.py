@@ -112,6 +112,15 @@ def moved(value, data: str):
     return value
 
 
+def type_name(settings: dict) -> str:
+    """The name of the component that a config describes, without its module; its type may also be a class.
+
+    Of settings without a type it is empty.
+    """
+    kind = settings.get('type', '')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
 def metrics_of_test(cfg: Config) -> list[dict]:
     """The settings of the test's metrics, of which a config has none, one or several."""
     found = cfg.get('test_evaluator') or []

@@ -1,11 +1,13 @@
 """What a run is, in a few lines for the screen; environment, config and hooks stay in the log file."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
+from askd_mmdet.training.config import type_name
 from askd_mmdet.training.launch import distillation_of
 
 
@@ -24,7 +26,7 @@ def _lines(runner: Runner) -> Iterator[str]:
     for part in ('train', 'val', 'test'):
         if loader := cfg.get(f'{part}_dataloader'):
             dataset = loader.get('dataset', {})
-            steps = [step for step in dataset.get('pipeline') or () if step.get('type') == 'LowResolution']
+            steps = [step for step in dataset.get('pipeline') or () if type_name(step) == 'LowResolution']
             degraded = ', '.join(
                 f'{key} {step[key]}' for step in steps for key in ('ratio', 'size') if step.get(key) is not None
             )
@@ -36,7 +38,7 @@ def _lines(runner: Runner) -> Iterator[str]:
         optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
         yield f'{epochs} epochs of {optimizer.get("type")}, learning rate {optimizer.get("lr")}'
     if hook := distillation_of(cfg):
-        losses = ', '.join(f'{loss.type} x {loss.get("weight", "default")}' for loss in hook.losses.values())
-        name = hook.teacher if isinstance(hook.teacher, str) else hook.teacher.model.type
+        losses = ', '.join(f'{type_name(loss)} x {loss.get("weight", "default")}' for loss in hook.losses.values())
+        name = hook.teacher if isinstance(hook.teacher, (str, Path)) else type_name(hook.teacher.model)
         yield f'teacher {name} with {hook.checkpoint}: {losses}'
     yield f'log with all settings: {runner.logger.log_file}'

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 
 from askd_mmdet.openmmlab import load
-from askd_mmdet.training.config import load_config, moved, override, parse_overrides
+from askd_mmdet.training.config import load_config, moved, override, parse_overrides, type_name
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -36,7 +36,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
 def distillation_of(cfg: Config) -> dict | None:
     """The config of a student's distillation hook."""
-    return next((hook for hook in cfg.get('custom_hooks') or () if hook['type'] == 'DistillationHook'), None)
+    return next((hook for hook in cfg.get('custom_hooks') or () if type_name(hook) == 'DistillationHook'), None)
 
 
 def set_teacher(cfg: Config, checkpoint: str | None, config: str | None) -> None:

@@ -14,7 +14,7 @@ model = dict(
 )
 train_cfg = dict(max_epochs=12, val_interval=1)
 train_dataloader = dict(batch_size=64)
-optim_wrapper = dict(optimizer=dict(weight_decay=5e-4))
+optim_wrapper = dict(optimizer=dict(nesterov=True, weight_decay=5e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=11, begin=1, end=12, by_epoch=True, convert_to_iter_based=True),

@@ -1,5 +1,7 @@
 """Real trainings of the toy classifier: every method of table 4, and CIFAR-10 from its batches."""
 
+import shutil
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -118,3 +120,26 @@ def test_cifar_trains_and_distils_from_its_batches(tmp_path, monkeypatch, method
     for step in steps:
         assert all(0 < step[name] < 1000 for name in METHODS[method])
     assert list((tmp_path / 'student').glob('best_accuracy_top1_epoch_1.pth'))
+
+
+def test_a_split_that_lacks_a_class_is_refused_before_its_labels_mean_others(tmp_path):
+    data = tmp_path / 'pictures'
+    make_picture_classes(data, train_pictures=2, val_pictures=1)
+    names = sorted(path.name for path in (data / 'train').iterdir())
+    cfg = toy_config(data, tmp_path / 'run', **{'train_cfg.val_begin': 1})
+    train(cfg)
+    shutil.rmtree(data / 'val' / names[1])
+    expected = rf'the {{}} data have other classes than the training data, 1 missing \({names[1]}\), .*same folders'
+    with pytest.raises(ValueError, match=expected.format('validation')):
+        train(toy_config(data, tmp_path / 'again'))
+    cfg.load_from = str(tmp_path / 'run/epoch_1.pth')
+    with pytest.raises(ValueError, match=expected.format('test')):
+        RUNNERS.build(cfg).test()
+    (data / 'val' / names[1]).mkdir()  # empty, it keeps its number
+    RUNNERS.build(cfg).test()
+
+
+def test_more_classes_than_the_head_has_are_refused(toy_pictures, tmp_path):
+    cfg = toy_config(toy_pictures, tmp_path, **{'model.head.num_classes': 2})
+    with pytest.raises(ValueError, match=r'have (\d+) classes, and the head has 2: set model.head.num_classes=\1$'):
+        train(cfg)

@@ -15,7 +15,7 @@ from torchvision.datasets import FakeData
 
 import askd_mmdet.core  # noqa: F401
 from askd_mmdet.degradation import LowResolution, LowResolutionHook, low_resolution
-from askd_mmdet.degradation.pipelines import degradations, refuse_switches
+from askd_mmdet.degradation.pipelines import degradations, pipeline_of, refuse_switches
 from askd_mmdet.distillation import DistillationHook
 from askd_mmdet.training.seed import seed_all
 from tests.own_model import TRAIN, detector
@@ -268,3 +268,9 @@ def test_mosaic_may_be_closed_by_name_before_the_degradation_but_not_inside(coco
         ValueError, match=r"close \['Mosaic', 'Resize'\] by name in later epochs, which CocoDataset can"
     ):
         refuse_switches(runner_of(built(of_coco(coco)), hooks=[hook()]), keep_hr=True)
+
+
+@pytest.mark.parametrize('inner', [{}, dict(dataset=dict(type='CocoDataset')), dict(datasets=[])])
+def test_a_data_set_without_a_pipeline_is_refused_by_name(inner):
+    with pytest.raises(ValueError, match='the data set RepeatDataset has no pipeline'):
+        pipeline_of(dict(type='mmengine.dataset.RepeatDataset', **inner))

@@ -9,18 +9,23 @@ import sys
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODELS, RUNNERS, DefaultScope, Registry
 from scipy.spatial.distance import cosine
 
+from askd_mmdet.analysis.runs import Run
 from askd_mmdet.attention import ChannelAttention, SpatialAttention
 from askd_mmdet.distillation import DistillationHook
+from askd_mmdet.experiments.tuning import lambda_of
 from askd_mmdet.training import load_weights, read_checkpoint
+from askd_mmdet.training.launch import set_teacher
 from tests.toy_run import ASKD, BASE, HR, ROOT, distillation, toy_config
 
 
@@ -297,6 +302,52 @@ def test_taps_that_do_not_pair_are_refused(toy_data, teacher, tmp_path, pattern,
     cfg.model.neck[0].num_outs = 5
     cfg.model.bbox_head.anchor_generator.strides = [4, 8, 16, 32, 64]
     expect(cfg, ValueError, message)
+
+
+@pytest.mark.parametrize(
+    'patterns', [dict(spatial='bbox_head.cls_convs'), dict(channel=None, spatial='bbox_head.cls_convs')]
+)
+def test_a_tap_on_a_list_of_modules_which_is_never_called_is_refused(toy_data, teacher, tmp_path, patterns):
+    cfg = toy_config(ASKD, toy_data, tmp_path, teacher)
+    distillation(cfg).losses.loss_attention.update(patterns)
+    with pytest.raises(
+        ValueError, match=r"spatial='bbox_head.cls_convs' of loss_attention sees nothing: .*cls_convs\.\*"
+    ):
+        train(cfg)
+
+
+def test_a_component_may_be_named_with_its_module(toy_data, teacher, tmp_path):
+    cfg = toy_config(ASKD, toy_data, tmp_path, teacher)
+    hook, step = distillation(cfg), cfg.train_dataloader.dataset.pipeline[2]
+    hook.type, step.type = 'askd_mmdet.distillation.DistillationHook', 'askd_mmdet.degradation.LowResolution'
+    hook.losses.loss_attention.type = 'askd_mmdet.distillation.AttentionSimilarityLoss'
+    set_teacher(cfg, str(teacher), None)
+    assert distillation(cfg) is hook and lambda_of(cfg).endswith('loss_attention.weight')
+    run = Run(tmp_path, cfg)
+    assert (run.method, run.setting) == ('A-SKD', '4x')
+    _, watch = train(cfg)
+    assert all(losses['loss_attention'] > 0 for losses in watch.losses)
+
+
+def test_weights_of_a_loss_are_refused_where_there_is_no_one_optimizer():
+    hook = DistillationHook('t.py', 't.pth', {'loss_feature': dict(type='MaskedGenerationLoss', channels=[2])})
+    weight = torch.nn.Parameter(torch.zeros(1))
+    several = OptimWrapperDict(
+        a=OptimWrapper(torch.optim.SGD([weight], 0.1)), b=OptimWrapper(torch.optim.SGD([weight], 0.1))
+    )
+    with pytest.raises(
+        ValueError, match=r"the weights of \['loss_feature'\] need an optimizer, and the student has several"
+    ):
+        hook.before_run(SimpleNamespace(optim_wrapper=several))
+    plain = DistillationHook('t.py', 't.pth', dict(loss_attention=dict(type='AttentionSimilarityLoss')))
+    plain.before_run(SimpleNamespace(optim_wrapper=several))
+
+
+def test_a_store_beside_a_url_is_refused():
+    with pytest.raises(ValueError, match=r'store=True would put the maps beside https://host/t\.pth; name a folder'):
+        DistillationHook(
+            't.py', 'https://host/t.pth', dict(loss_attention=dict(type='AttentionSimilarityLoss')), store=True
+        )
 
 
 def test_a_teacher_with_more_layers_is_refused(toy_data, teacher, tmp_path):

@@ -83,3 +83,14 @@ def test_what_activation_checkpointing_recomputes_is_refused_and_nothing_else(de
         else:
             model.backbone(images)
         assert bool(taps.stop()['x']) == (name not in without)
+
+
+def test_an_output_that_is_no_tensor_is_refused_by_name():
+    class Head(nn.Module):
+        def forward(self, x):
+            return [x], [x]
+
+    taps = Taps(nn.Sequential(head := Head()), dict(logits='0'), 'student')
+    taps.start()
+    with pytest.raises(ValueError, match=r"'0' of the student puts out tuple, which is no tensor .*tap modules inside"):
+        head(torch.ones(1))

@@ -152,7 +152,5 @@ def test_training_validates_and_keeps_the_best(toy_faces, tmp_path):
 
 
 def test_more_identities_than_classes_is_a_clear_error(toy_faces, tmp_path):
-    with pytest.raises(
-        ValueError, match=r'have (\d+) identities, and the head has 2 classes: set model.head.num_classes=\1$'
-    ):
+    with pytest.raises(ValueError, match=r'have (\d+) classes, and the head has 2: set model.head.num_classes=\1$'):
         train(toy_config(HR, toy_faces, tmp_path, **{'model.head.num_classes': 2}))

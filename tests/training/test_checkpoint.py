@@ -232,7 +232,7 @@ def test_downloads_are_verified_too(served, tmp_path, monkeypatch, scheme):
     good, bad = (urls[name] if scheme == 'http' else f'torchvision://{name}' for name in urls)
     for _ in range(2):  # downloaded, and found
         assert torch.equal(CheckpointLoader.load_checkpoint(good, 'cpu')['weight'], weights['weight'])
-        with pytest.raises(ValueError, match=r'hub/checkpoints/bad\.pth is damaged'):
+        with pytest.raises(ValueError, match=r'hub/checkpoints/\w{8}/bad\.pth is damaged'):
             CheckpointLoader.load_checkpoint(bad, 'cpu')
         (folder / 'good.pth').unlink(missing_ok=True)
 
@@ -300,8 +300,29 @@ def test_only_the_newest_checkpoints_and_the_best_are_kept(tmp_path):
 
 def test_a_download_that_fails_says_where_the_file_goes_and_how_to_do_without(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    place = tmp_path / 'hub/checkpoints/resnet50.pth'
+    place = tmp_path / 'hub/checkpoints/resnet50-0a1b2c3d.pth'
     with pytest.raises(OSError, match=f'put the file there yourself, as {place}, or, .*init_cfg=None'):
-        load_weights(torch.nn.Linear(1, 1), 'http://127.0.0.1:9/resnet50.pth')  # where nobody listens
+        load_weights(torch.nn.Linear(1, 1), f'http://127.0.0.1:9/{place.name}')  # where nobody listens
     torch.save(torch.nn.Linear(1, 1).state_dict(), place)
-    load_weights(torch.nn.Linear(1, 1), 'http://127.0.0.1:9/resnet50.pth')
+    load_weights(torch.nn.Linear(1, 1), f'http://127.0.0.1:9/{place.name}')
+
+
+def test_downloads_of_one_name_are_not_taken_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    for seed in (0, 1):
+        (tmp_path / f'seed{seed}').mkdir()
+        torch.save(dict(weight=torch.full((1, 1), seed), bias=torch.zeros(1)), tmp_path / f'seed{seed}/epoch_20.pth')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for seed in (0, 1, 0):
+            model = torch.nn.Linear(1, 1)
+            load_weights(model, f'http://127.0.0.1:{server.server_port}/seed{seed}/epoch_20.pth')
+            assert model.weight.item() == seed
+        server.shutdown()
+
+
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save(torch.nn.Linear(1, 1).state_dict(), tmp_path / 'a.pth')
+    load_weights(torch.nn.Linear(1, 1), '~/a.pth')
