@@ -58,7 +58,9 @@ class LowResolution(BaseTransform):
         ValueError: When built, if a setting is out of its range or `vary` is missing, the last
             transform is not a packing one, or one of them loads pictures or mixes several
             (`Mosaic`, `MixUp`, `CopyPaste`); when called, if there is no image yet.
-        RuntimeError: When called, if transforms that are not known treated the two pictures differently.
+        RuntimeError: When called, if transforms that are not known left the two pictures with other shapes, metainfo or
+            boxes. What differs in pixels alone is not seen: Albumentations draws from a generator of its own, and
+            belongs before this.
 
     Example:
         >>> import numpy as np
