@@ -216,14 +216,14 @@ class Run:
         """The metrics of all tests by resolution: an HR teacher is tested on LR pictures as well.
 
         A test of other pictures or by another recipe than the run's own has its name behind the resolution, unless its
-        metrics have names of their own; so has one that gives a metric a second time.
+        metrics have names of their own; so has one that gives a metric another value than one before it.
         """
         found = {}
         for name, (metrics, cfg) in self.tests.items():
             at = self._tested(cfg)
             if _tested_on(cfg) != _tested_on(self.cfg) and _metrics_of(cfg) == _metrics_of(self.cfg):
                 at = f'{at} ({name})'
-            if found.get(at, {}).keys() & metrics.keys():
+            if any(found.get(at, {}).get(metric, value) != value for metric, value in metrics.items()):
                 at = f'{at} ({name})'
             found.setdefault(at, {}).update(metrics)
         return found

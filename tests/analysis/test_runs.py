@@ -137,6 +137,7 @@ def test_a_test_by_another_recipe_does_not_pass_for_the_own_one(tested):
     cfg.test_dataloader.dataset.pipeline[2].recipe = 'paper'
     add_test(folder, 'test', cfg, {'wider_face/hard': 50.0})
     add_test(folder, 'test-flipped', cfg, {'wider_face/hard': 51.0})
+    add_test(folder, 'test-repeated', cfg, {'wider_face/hard': 50.0})
     assert Run.read(folder).metrics == {'wider_face/hard': 50.0}
     assert Run.read(folder).tested_at.keys() == {'4x', '4x (a)', '4x (test-flipped)'}
 
