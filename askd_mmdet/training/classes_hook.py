@@ -28,7 +28,8 @@ class ClassesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        classes, outputs = _classes(runner.train_dataloader), model.head.num_classes
+        classes = _classes(runner.train_dataloader)
+        outputs = getattr(getattr(model, 'head', None), 'num_classes', len(classes))
         if len(classes) > outputs:
             raise ValueError(
                 f'the training data have {len(classes)} classes, and the head has {outputs}: set '
