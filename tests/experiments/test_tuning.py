@@ -220,7 +220,7 @@ def test_a_metric_that_there_is_not_is_named_and_costs_no_training(call):
 
 
 def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, tmp_path, capsys):
-    names = [LAMBDA, 'optim_wrapper.optimizer.nesterov', 'auto_scale_lr.base_batch_size', 'param_scheduler.0.gamma']
+    names = [LAMBDA, 'auto_scale_lr.enable', 'auto_scale_lr.base_batch_size', 'param_scheduler.0.gamma']
     space = ['lambda=log:0.5:50', f'{names[1]}=choice:True,False', f'{names[2]}=int:2:4', f'{names[3]}=float:0.1:0.5']
     call.made_up.broken = 'train student/trial2'
     rows = call('--trials', 6, '--space', *space)
@@ -238,7 +238,7 @@ def test_the_report_is_sorted_and_its_last_line_is_for_a_command_line(call, tmp_
     best = next(row for row in rows if row['number'] == order[0])
     assert {name: str(value) for name, value in parsed.items()} == {name: best[name] for name in names}
     trained = Config.fromfile(tmp_path / f'runs/student/trial{order[0]}/seed0.py')
-    assert trained.optim_wrapper.optimizer.nesterov is (best[names[1]] == 'True')
+    assert trained.auto_scale_lr.enable is (best[names[1]] == 'True')
     assert trained.auto_scale_lr.base_batch_size == int(best[names[2]]) in (2, 3, 4)
     teacher = Config.fromfile(tmp_path / 'runs/resnet18-cbam_toy/seed0.py')
     assert teacher.auto_scale_lr.base_batch_size == 16  # the search is for the student
