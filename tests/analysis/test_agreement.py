@@ -130,7 +130,7 @@ def test_students_of_other_taps_and_a_second_hr_network_take_nothing_from_the_re
     text = html.unescape((tmp_path / 'report.html').read_text())
     table = text[text.index('Does it look where the teacher looks?') :]
     rows = [re.findall(r'<t[dh][^>]*>(.*?)</t[dh]>', row) for row in table[: table.index('</table>')].split('<tr>')]
-    found = {tuple(row[:2]): row[2:] for row in rows if len(row) > 2}
+    found = {tuple(row[:2]): row[3:] for row in rows if len(row) > 2}
     assert {kind for _, kind in found} >= {'spatial', 'channel'} and len(found) == 5  # with the head
     base = load_config('askd_mmdet::toy/arcface_ir18-cbam_toy-8x.py')
     base = Config(moved(base.to_dict(), str(tmp_path)))
