@@ -216,10 +216,14 @@ class Run:
         """The metrics of all tests by resolution: an HR teacher is tested on LR pictures as well.
 
         A test of other pictures or by another recipe than the run's own has its name behind the resolution, unless its
-        metrics have names of their own; so has one that gives a metric another value than one before it.
+        metrics have names of their own; so has one that gives a metric another value than the own test or one before.
         """
         found = {}
-        for name, (metrics, cfg) in self.tests.items():
+        parts = 'test_dataloader', 'model'
+        own_first = sorted(
+            self.tests.items(), key=lambda test: [test[1][1].get(part) != self.cfg.get(part) for part in parts]
+        )
+        for name, (metrics, cfg) in own_first:
             at = self._tested(cfg)
             if _tested_on(cfg) != _tested_on(self.cfg) and _metrics_of(cfg) == _metrics_of(self.cfg):
                 at = f'{at} ({name})'
@@ -275,7 +279,8 @@ def in_percent(metrics: dict[str, float]) -> dict[str, float]:
         >>> in_percent({'coco/bbox_mAP': 0.5, 'wider_face/hard': 50.0})
         {'coco/bbox_mAP': 50.0, 'wider_face/hard': 50.0}
     """
-    return {name: 100 * value if name.startswith('coco/') else value for name, value in metrics.items()}
+    # -1 stands for no such objects.
+    return {name: 100 * value if name.startswith('coco/') and value > 0 else value for name, value in metrics.items()}
 
 
 def data_of(cfg: Config, split: str) -> dict[str, object]:
@@ -399,15 +404,10 @@ def group_runs(runs: list[Run]) -> list[Group]:
     """Runs by their settings: HR first, then by resolution and what else they were trained on, the base before what is
     compared with it.
     """
-    alike: dict[str, list[list[Run]]] = {}
+    alike: dict[str, list[Run]] = {}
     for run in runs:
-        same = alike.setdefault(json.dumps(compared(run.cfg), sort_keys=True, default=str), [])
-        # A seed that comes again is of an experiment that differs in what is no setting, such as its teacher's weights.
-        group = next((group for group in same if run.seed not in [other.seed for other in group]), None)
-        if group is None:
-            same.append(group := [])
-        group.append(run)
-    groups = [group for same in alike.values() for group in same]
+        alike.setdefault(json.dumps(compared(run.cfg), sort_keys=True, default=str), []).append(run)
+    groups = [group for same in alike.values() for group in _apart(same)]
     ordered = sorted(groups, key=lambda group: _place(group[0]))
     labels = [f'{first.method} {first.setting}' for first, *_ in ordered]
     # Where two would have one name, that of the folder tells them apart, or else a number.
@@ -418,6 +418,19 @@ def group_runs(runs: list[Run]) -> list[Group]:
         Group(label, sorted(group, key=lambda run: (run.seed is None, run.seed)))
         for label, group in zip(labels, ordered)
     ]
+
+
+def _apart(runs):
+    """Runs of equal settings, by their folders where a seed comes again: they differ in what is no setting, such as the
+    weights of their teachers.
+    """
+    if len({run.seed for run in runs}) == len(runs):
+        return [runs]
+    folders = {}
+    for run in runs:
+        folder = run.folder if run.folder.name == run.name else run.folder.parent
+        folders.setdefault(folder, []).append(run)
+    return list(folders.values())
 
 
 def _place(run):

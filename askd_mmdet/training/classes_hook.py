@@ -35,6 +35,7 @@ class ClassesHook(Hook):
                 f'the training data have {len(classes)} classes, and the head has {outputs}: set '
                 f'model.head.num_classes={len(classes)}'
             )
+        self.trained = classes
         if runner.val_loop:
             _compare(classes, _classes(runner.val_dataloader), 'validation')
 

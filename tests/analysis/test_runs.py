@@ -137,9 +137,12 @@ def test_a_test_by_another_recipe_does_not_pass_for_the_own_one(tested):
     cfg.test_dataloader.dataset.pipeline[2].recipe = 'paper'
     add_test(folder, 'test', cfg, {'wider_face/hard': 50.0})
     add_test(folder, 'test-flipped', cfg, {'wider_face/hard': 51.0})
+    cfg.model.test_cfg.nms.iou_threshold = 0.1
+    add_test(folder, 'other-nms', cfg, {'wider_face/hard': 49.0})
+    cfg = Run.read(folder).cfg
     add_test(folder, 'test-repeated', cfg, {'wider_face/hard': 50.0})
     assert Run.read(folder).metrics == {'wider_face/hard': 50.0}
-    assert Run.read(folder).tested_at.keys() == {'4x', '4x (a)', '4x (test-flipped)'}
+    assert Run.read(folder).tested_at.keys() == {'4x', '4x (a)', '4x (test-flipped)', '4x (other-nms)'}
 
 
 def test_a_test_of_earlier_weights_is_not_read(tested):
@@ -198,7 +201,7 @@ def test_runs_of_one_kind_share_network_pictures_and_setting():
 )
 def test_what_differs_in_more_than_its_seed_is_another_network(options):
     name = 'small/tinaface_r50-bn-cbam_masks-4x'
-    assert len(group_runs([changed(name), changed(name, **options)])) == 2
+    assert len(group_runs([changed(name), changed(name, **options, **{'randomness.seed': 1})])) == 2
 
 
 def test_a_network_that_was_interrupted_and_resumed_is_no_other():
@@ -208,10 +211,16 @@ def test_a_network_that_was_interrupted_and_resumed_is_no_other():
 
 
 def test_a_seed_that_comes_again_is_another_network():
-    runs = [changed('small/tinaface_r50-bn-cbam_masks-4x_askd', **{'randomness.seed': seed}) for seed in (0, 1, 0, 1)]
+    def run(folder, seed):
+        found = changed('small/tinaface_r50-bn-cbam_masks-4x_askd', **{'randomness.seed': seed})
+        return Run(Path(folder, f'seed{seed}'), found.cfg)
+
+    runs = [run('real', 0), *(run('untrained', seed) for seed in (0, 1, 2))]
     groups = group_runs(runs)
-    assert [[run.seed for run in group.runs] for group in groups] == [[0, 1], [0, 1]]
-    assert groups[0].runs == runs[:2] and len({group.label for group in groups}) == 2
+    assert [group.runs for group in groups] == [runs[:1], runs[1:]]
+    assert [group.label for group in groups] == ['A-SKD 4x (real)', 'A-SKD 4x (untrained)']
+    alone = [Run(Path(name), runs[0].cfg) for name in ('a', 'b')]
+    assert [group.runs for group in group_runs(alone)] == [alone[:1], alone[1:]]
 
 
 def test_states(runs, tmp_path):
