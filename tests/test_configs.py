@@ -200,11 +200,15 @@ def test_the_toy_runs_the_same_classes_as_the_real_experiments(small):
             assert toy_types == real_types, part
 
 
-def test_the_controls_of_the_demo_differ_in_the_teacher_alone():
-    def toy(name):
-        return Config.fromfile(ROOT / f'configs/toy/tinaface_r50-bn-cbam_toy{name}.py')
-
-    student, mismatched = toy('-4x_askd'), toy('-4x_askd-mismatched')
+@pytest.mark.parametrize('hr, lr', [('toy/tinaface_r50-bn-cbam_toy', '-4x'), ('small/arcface_ir18-cbam_faces', '-6px')])
+def test_a_control_differs_from_what_it_controls_in_the_teacher_alone(hr, lr):
+    teacher, untrained, student, mismatched = (
+        Config.fromfile(ROOT / f'configs/{hr}{ending}.py')
+        for ending in ('', '-untrained', f'{lr}_askd', f'{lr}_askd-mismatched')
+    )
     assert mismatched.custom_hooks.pop() == dict(type='MismatchedTeacherHook')
     assert mismatched.to_dict() == student.to_dict()
-    assert toy('-untrained').optim_wrapper.optimizer.lr == 0 and toy('-untrained').model == toy('').model
+    assert (untrained.optim_wrapper.optimizer.lr, untrained.train_cfg.max_epochs) == (0, 1)
+    untrained.optim_wrapper.optimizer.lr = teacher.optim_wrapper.optimizer.lr
+    untrained.train_cfg.max_epochs = teacher.train_cfg.max_epochs
+    assert untrained.to_dict() == teacher.to_dict()

@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from askd_mmdet.degradation.pipelines import degradation_of
+from askd_mmdet.experiments.plan import task_of
 from askd_mmdet.training.checkpoint import read_checkpoint
 from askd_mmdet.training.config import load_config, metrics_of_test, type_name
 from askd_mmdet.training.launch import distillation_of
@@ -146,14 +147,13 @@ class Run:
         return ', '.join(f'{name} {match[1]}' for name, match in zip(('torch', 'MMEngine'), found) if match)
 
     @property
-    def name(self) -> str:
-        """Of its folder, above that of its seed."""
-        folder = self.folder.parent if re.fullmatch(r'seed\d+', self.folder.name) else self.folder
-        return folder.name
+    def home(self) -> Path:
+        """Its folder, or that of all seeds where its own is named after one."""
+        return self.folder.parent if re.fullmatch(r'seed\d+', self.folder.name) else self.folder
 
     def is_of(self, checkpoint: str | Path) -> bool:
-        """Whether a file of weights is this run's, from wherever that was named."""
-        return Path(checkpoint).resolve().parent == self.folder.resolve()
+        """Whether a file of weights is this run's, however that was named."""
+        return Path(checkpoint).expanduser().resolve().parent == self.folder.resolve()
 
     @property
     def seed(self) -> int | None:
@@ -267,7 +267,8 @@ def _config(start):
 def _tests(folder: Path, trained: str) -> Iterator[tuple[str, tuple[dict, Config]]]:
     """The tests below a run that were started after its training was, by their names."""
     for path in sorted(folder.glob('*/metrics.json')):
-        starts = sorted(found.parents[1] for found in path.parent.glob('*/vis_data/config.py'))
+        # Of one that failed, MMEngine has written no metrics beside its log.
+        starts = sorted(found.parent for found in path.parent.glob('*/*.json') if (found.parent / 'vis_data').is_dir())
         if starts and starts[-1].name >= trained:  # named after their time
             yield path.parent.name, (in_percent(json.loads(path.read_text())), _config(starts[-1]))
 
@@ -284,15 +285,14 @@ def in_percent(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def data_of(cfg: Config, split: str) -> dict[str, object]:
-    """The settings of the data of 'train' or 'test' by dotted name, but for what is done to a picture. Of their folder
-    only the last name counts: they may have been moved, as with --data.
-    """
-    settings = flat((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {})
-    return {
-        name: Path(value or '').name if name.endswith('data_root') else value
-        for name, value in settings
-        if 'pipeline' not in name
-    }
+    """The settings of the data of 'train' or 'test' by dotted name, but for what is done to a picture."""
+    settings = _wherever((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {})
+    return {name: value for name, value in settings.items() if 'pipeline' not in name}
+
+
+def _wherever(settings):
+    """Settings by dotted name. Of the folders of data the last name counts: --data may have moved them."""
+    return {name: Path(value or '').name if name.endswith('data_root') else value for name, value in flat(settings)}
 
 
 def _tested_on(cfg):
@@ -307,13 +307,6 @@ def _metrics_of(cfg):
 def _checkpoints(folder):
     numbers = ((re.fullmatch(r'epoch_(\d+)\.pth', path.name), path) for path in folder.glob('epoch_*.pth'))
     return {int(found[1]): path for found, path in numbers if found}
-
-
-def task_of(cfg: Config) -> str:
-    """'detection', 'recognition' or 'classification', by the model and the scope that it is built in."""
-    if type_name(cfg.model) == 'FaceRecognizer':
-        return 'recognition'
-    return 'detection' if cfg.get('default_scope') == 'mmdet' else 'classification'
 
 
 def resolution_of(cfg: Config) -> str:
@@ -411,7 +404,7 @@ def group_runs(runs: list[Run]) -> list[Group]:
     ordered = sorted(groups, key=lambda group: _place(group[0]))
     labels = [f'{first.method} {first.setting}' for first, *_ in ordered]
     # Where two would have one name, that of the folder tells them apart, or else a number.
-    folders = [f'{label} ({first.name})' for label, (first, *_) in zip(labels, ordered)]
+    folders = [f'{label} ({first.home.name})' for label, (first, *_) in zip(labels, ordered)]
     labels = [label if labels.count(label) == 1 else longer for label, longer in zip(labels, folders)]
     labels = [label if labels.count(label) == 1 else f'{label} {i}' for i, label in enumerate(labels, 1)]
     return [
@@ -428,8 +421,7 @@ def _apart(runs):
         return [runs]
     folders = {}
     for run in runs:
-        folder = run.folder if run.folder.name == run.name else run.folder.parent
-        folders.setdefault(folder, []).append(run)
+        folders.setdefault(run.home, []).append(run)
     return list(folders.values())
 
 
@@ -443,16 +435,12 @@ def _place(run):
 
 
 def compared(cfg: Config) -> dict[str, object]:
-    """The settings that make an experiment, by dotted name: all but the seed, and where files are read and written. Of
-    the folders of data the last name counts, and weights to begin with count unless they are to go on with.
+    """The settings that make an experiment, by dotted name: all but the seed, and where files are read and written.
+    Weights to begin with count, unless they are to go on with.
     """
     begun = cfg.get('load_from') and not cfg.get('resume')
     left_out = r'^(randomness\.seed|work_dir|launcher|resume)$|\.checkpoint$' + '|^load_from$' * (not begun)
-    return {
-        name: Path(value or '').name if name.endswith('data_root') else value
-        for name, value in flat(cfg.to_dict())
-        if not re.search(left_out, name)
-    }
+    return {name: value for name, value in _wherever(cfg.to_dict()).items() if not re.search(left_out, name)}
 
 
 def flat(value, prefix: str = '') -> Iterator[tuple[str, object]]:

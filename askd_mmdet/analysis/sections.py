@@ -75,7 +75,7 @@ def by_kind(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
             same.append(group)
     settings = [same[0].first.setting for same in kinds]
     for setting, same in zip(settings, kinds):
-        yield setting if settings.count(setting) == 1 else f'{setting}, {same[0].first.name}', same
+        yield setting if settings.count(setting) == 1 else f'{setting}, {same[0].first.home.name}', same
 
 
 def _anchor(kind, setting):
@@ -87,7 +87,7 @@ def teacher_run(run: Run, groups: Sequence[Group]) -> Run | None:
     """The HR network with weights that a run learned from, or else one that learned from the same pictures, if possible
     from the same seed; None where there is none.
     """
-    found = [run for group in groups if group.first.method == _TEACHER for run in group.runs if run.files]
+    found = [hr for group in groups if group.first.method == _TEACHER for hr in group.runs if hr.files]
     hook = distillation_of(run.cfg)
     own = [hr for hr in found if hook and hook.checkpoint and hr.is_of(hook.checkpoint)]
     alike = sorted((hr for hr in found if hr.learns == run.learns), key=lambda hr: hr.seed != run.seed)

@@ -122,7 +122,7 @@ class DistillationHook(Hook):
             return  # a test builds none
         for loss in self.losses.values():
             loss.to(get_device()).requires_grad_(loss.weight > 0)
-        trained = [name for name, loss in self.losses.items() if any(True for _ in loss.parameters())]
+        trained = [name for name, loss in self.losses.items() if list(loss.parameters())]
         if trained and isinstance(runner.optim_wrapper, OptimWrapperDict):
             raise ValueError(f'the weights of {trained} need an optimizer, and the student has several: none is theirs')
         for name in trained:

@@ -122,6 +122,7 @@ class Training:
     cfg: Config
     work_dir: Path
     teacher: 'Training | None'
+    source: tuple[Path, dict]  # its config file, and what its row changes in it
 
     @property
     def epochs(self) -> int:
@@ -197,7 +198,6 @@ class Plan:
         self.options = options or {}
         self.adapt = adapt
         self._files: dict[str, dict] = {}
-        self._sources: dict[str, tuple[Path, dict]] = {}
         self.trainings: dict[tuple[str, int], Training] = {}
         self.tests: list[Test] = [test for seed in seeds for row in self.rows for test in self._tests(row, seed)]
 
@@ -218,14 +218,15 @@ class Plan:
         if self.table.toy:
             name = f'{Path(self.table.toy).stem}/{name}'
         source = find_config(config, self.table.path).resolve(), options or {}
-        known = self._sources.setdefault(name, source)
-        if known != source:
-            different = 'with other options' if known[0] == source[0] else f'and {known[0]}'
+        known = self.trainings.get((name, seed))
+        if known and known.source != source:
+            other = known.source[0]
+            different = 'with other options' if other == source[0] else f'and {other}'
             raise ValueError(
                 f'{self.table.name}: different networks would share the folder {name}, {source[0]} {different}; give '
                 'their rows names, or the files'
             )
-        if (name, seed) not in self.trainings:
+        if not known:
             cfg = self._configure(config, options or {}, seed)
             teacher = None
             if hook := distillation_of(cfg):
@@ -233,7 +234,8 @@ class Plan:
                 parts = ('model', 'default_scope', 'data_preprocessor')
                 hook.teacher = {part: teacher.cfg[part] for part in parts if part in teacher.cfg}
                 hook.checkpoint = str(teacher.checkpoint)
-            self.trainings[name, seed] = Training(name, seed, cfg, self.work_dir / name / f'seed{seed}', teacher)
+            work_dir = self.work_dir / name / f'seed{seed}'
+            self.trainings[name, seed] = Training(name, seed, cfg, work_dir, teacher, source)
         return self.trainings[name, seed]
 
     def _read(self, config: str) -> dict:
@@ -259,6 +261,13 @@ class Plan:
         if self.adapt:
             self.adapt(cfg)
         return Config(moved(cfg.to_dict(), self.data))
+
+
+def task_of(cfg: Config) -> str:
+    """'detection', 'recognition' or 'classification', by the model and the scope that it is built in."""
+    if type_name(cfg.model) == 'FaceRecognizer':
+        return 'recognition'
+    return 'detection' if cfg.get('default_scope') == 'mmdet' else 'classification'
 
 
 def transplant(target, changed, original):

@@ -23,7 +23,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from askd_mmdet.experiments.jobs import run_jobs
-from askd_mmdet.experiments.plan import Plan, Row, Table
+from askd_mmdet.experiments.plan import Plan, Row, Table, task_of
 from askd_mmdet.experiments.runs import Launch, gpu_names, locked, make_jobs, write_config
 from askd_mmdet.training.config import find_config, load_config, override, type_name
 from askd_mmdet.training.files import replace_text
@@ -106,12 +106,6 @@ def lambda_of(cfg: Config) -> str:
             '--space, as optim_wrapper.optimizer.lr=log:0.01:1'
         )
     return f'custom_hooks.{cfg.custom_hooks.index(hook)}.losses.{names[0]}.weight'
-
-
-def task_of(cfg: Config) -> str:
-    if type_name(cfg.model) == 'FaceRecognizer':
-        return 'recognition'
-    return 'detection' if cfg.get('default_scope') == 'mmdet' else 'classification'
 
 
 def hold_out(cfg: Config, fraction: float, seed: int, pairs: int) -> None:

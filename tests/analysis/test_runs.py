@@ -98,7 +98,8 @@ def add_test(folder, name, cfg, metrics, start='29991231_000000'):
     """What `askd test --work-dir FOLDER/NAME --out FOLDER/NAME/metrics.json` leaves behind."""
     (folder / name / start / 'vis_data').mkdir(parents=True)
     cfg.dump(folder / name / start / 'vis_data/config.py')
-    (folder / name / 'metrics.json').write_text(json.dumps(metrics))
+    for path in (folder / name / start / f'{start}.json', folder / name / 'metrics.json'):
+        path.write_text(json.dumps(metrics))
 
 
 @pytest.fixture
@@ -148,6 +149,9 @@ def test_a_test_by_another_recipe_does_not_pass_for_the_own_one(tested):
 def test_a_test_of_earlier_weights_is_not_read(tested):
     folder, cfg = tested
     add_test(folder, 'test', cfg, {'wider_face/hard': 50.0}, start='20010101_000000')
+    assert Run.read(folder).tests == {}
+    shutil.copytree(folder / 'test/20010101_000000', folder / 'test/29991231_000000')
+    (folder / 'test/29991231_000000/20010101_000000.json').unlink()  # a later one that failed
     assert Run.read(folder).tests == {}
     add_test(folder, 'lost', cfg, {'wider_face/hard': 50.0})
     shutil.rmtree(folder / 'lost/29991231_000000')  # and with it what was tested

@@ -65,7 +65,7 @@ def test_a_detector_that_finds_nothing_has_an_average_precision_of_zero(coco, tm
         metric = dict(type='CocoMetric', ann_file=f'{coco}/annotations.json', metric='bbox')
         cfg = Config({**cfg.to_dict(), 'test_evaluator': metric})
         (tmp_path / name).mkdir()
-        random_network(Config(cfg.to_dict()), tmp_path / name / 'epoch_1.pth')
+        random_network(cfg, tmp_path / name / 'epoch_1.pth')
         runs.append(Run(tmp_path / name, cfg, files={1: tmp_path / name / 'epoch_1.pth'}))
     groups, options = group_runs(runs), Options(ratios=(1, 4), device='cpu')
     if not found:
@@ -74,7 +74,7 @@ def test_a_detector_that_finds_nothing_has_an_average_precision_of_zero(coco, tm
         return
     (section,) = sweep_section(groups, options)
     figures = {row[0]: row[1:] for part in section.parts if part.table for row in part.table.rows}
-    (label,) = (group.label for group in groups if group.first.name == 'nothing')
+    (label,) = (group.label for group in groups if group.first.home.name == 'nothing')
     assert figures[label] == ['0.0', '0.0'] and len(figures) == 2
 
 

@@ -139,6 +139,18 @@ def test_a_split_that_lacks_a_class_is_refused_before_its_labels_mean_others(tmp
     RUNNERS.build(cfg).test()
 
 
+def test_the_classes_that_weights_were_trained_on_before_are_forgotten(toy_pictures, teacher, tmp_path):
+    checkpoint = read_checkpoint(teacher)
+    classes = checkpoint['meta']['dataset_meta']['classes']
+    checkpoint['meta']['dataset_meta']['classes'] = classes[::-1]
+    torch.save(checkpoint, tmp_path / 'others.pth')
+    cfg = toy_config(toy_pictures, tmp_path / 'run', load_from=str(tmp_path / 'others.pth'))
+    runner, _ = train(cfg)
+    runner.test()
+    with pytest.raises(ValueError, match='the test data have other classes than the training data, in another order'):
+        RUNNERS.build(cfg).test()
+
+
 def test_more_classes_than_the_head_has_are_refused(toy_pictures, tmp_path):
     cfg = toy_config(toy_pictures, tmp_path, **{'model.head.num_classes': 2})
     with pytest.raises(ValueError, match=r'have (\d+) classes, and the head has 2: set model.head.num_classes=\1$'):
