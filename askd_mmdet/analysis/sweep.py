@@ -170,7 +170,7 @@ def _sample(dataset, metrics, count, seed):
     """Leave of a test set a sample, and of the metrics' own ground truth what belongs to it."""
     kinds = [type(metric).__name__ for metric in metrics]
     if kinds == ['VerificationMetric']:
-        _sample_pairs(dataset, metrics[0].folds, count, seed)
+        _sample_pairs(dataset, metrics[0], count, seed)
         return
     if not isinstance(dataset, BaseDataset) or not set(kinds) <= {'WiderFaceMetric', 'CocoMetric', *_MEANS}:
         raise ValueError(
@@ -187,15 +187,17 @@ def _sample(dataset, metrics, count, seed):
             metric.img_ids = [info['img_id'] for info in infos]
 
 
-def _sample_pairs(dataset, folds, count, seed):
+def _sample_pairs(dataset, metric, count, seed):
     """Leave of pairs to verify equally many of each fold, and the pictures that they show."""
     dataset.full_init()
     pairs, same = (np.asarray(dataset.metainfo[key]) for key in ('pairs', 'same'))
     if count >= len(pairs):
         return
+    numbers = metric.folds_of(dataset.metainfo)
+    folds = numbers[-1] + 1
     if count < folds:
         raise ValueError(f'sweep: found count={count}, expected a pair for each of {folds} folds')
-    places = np.array_split(np.arange(len(pairs)), folds)
+    places = [np.flatnonzero(numbers == fold) for fold in range(folds)]
     chosen = np.concatenate([part[sampled(len(part), count // folds, seed + i)] for i, part in enumerate(places)])
     pictures, numbers = np.unique(pairs[chosen], return_inverse=True)
     dataset.get_subset_(pictures.tolist())

@@ -55,8 +55,9 @@ def split_wider_face(images: Path, annotation: Path, ground_truth: Path, out: Pa
 
     from askd_mmdet.detection.wider_face_dataset import read_annotations
     from askd_mmdet.detection.wider_face_protocol import SETTINGS, load_ground_truth
+    from askd_mmdet.progress import track
     from askd_mmdet.toy.wider_face import write_annotations, write_ground_truth
-    from askd_mmdet.training.files import first_names
+    from askd_mmdet.training.files import first_names, replace_folder
 
     if out.exists():
         raise FileExistsError(f'{out} exists already; name a new folder')
@@ -79,15 +80,16 @@ def split_wider_face(images: Path, annotation: Path, ground_truth: Path, out: Pa
         return dict(zip(SETTINGS, truth[f'{event}/{Path(name).stem}'].kept.T))
 
     parts = {'train': defaultdict(dict), 'val': defaultdict(dict)}
-    for i, (path, boxes, attributes) in enumerate(pictures):
-        part = 'train' if i % every else 'val'
-        event, name = path.split('/')
-        parts[part][event][name] = np.hstack([boxes, attributes])
-        copy = out / f'WIDER_{part}/images' / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(images / path, copy)
-    for part, annotations in parts.items():
-        write_annotations(out / f'wider_face_split/wider_face_{part}_bbx_gt.txt', annotations)
-    held_out = {event: {name: rows[:, :4] for name, rows in faces.items()} for event, faces in parts['val'].items()}
-    write_ground_truth(out / 'eval_tools/ground_truth', held_out, counts)
+    with replace_folder(out) as new:
+        for i, (path, boxes, attributes) in enumerate(track(pictures, 'copying')):
+            part = 'train' if i % every else 'val'
+            event, name = path.split('/')
+            parts[part][event][name] = np.hstack([boxes, attributes])
+            copy = new / f'WIDER_{part}/images' / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(images / path, copy)
+        for part, annotations in parts.items():
+            write_annotations(new / f'wider_face_split/wider_face_{part}_bbx_gt.txt', annotations)
+        held_out = {event: {name: rows[:, :4] for name, rows in faces.items()} for event, faces in parts['val'].items()}
+        write_ground_truth(new / 'eval_tools/ground_truth', held_out, counts)
     return {part: sum(map(len, annotations.values())) for part, annotations in parts.items()}

@@ -179,15 +179,16 @@ class PairBundleDataset(FaceDataset):
         return [dict(img_path=f'{self.ann_file}#{i}', img_bytes=content) for content, i in first.items()]
 
 
-def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
+def read_pairs(path: str | Path) -> tuple[list[tuple[int, str, str, bool]], int | None]:
     """Read a list of pairs, one in a line: LFW's own format, or two paths and 1 (one person), 0 or -1.
 
     LFW writes `name i j` for two pictures of one person and `name i other j` for two persons, whose files are
-    `name/name_0001.jpg`, after a line with the number of folds, where it has folds, and that of pairs of each kind.
-    Columns are divided by tabs, or by spaces.
+    `name/name_0001.jpg`, after a line with the number of folds, where it has folds, and that of pairs of each kind (in
+    a fold). Lists of paths may begin with such a line as well. Columns are divided by tabs, or by spaces.
 
     Returns:
-        For every pair the number of its line, its two pictures, and whether they show one person.
+        For every pair the number of its line, its two pictures, and whether they show one person; and the number of
+        folds, None where the list does not say it.
 
     Raises:
         FileNotFoundError: When there is no such file.
@@ -195,7 +196,7 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} does not exist; it should list the pairs to verify: {data_hint(path)}')
-    pairs, announced = [], None
+    pairs, announced, folds = [], None, None
     for number, line in enumerate(read_text(path).split('\n'), 1):
         line = line.strip()
         if not line:
@@ -210,6 +211,7 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
                 pairs.append((number, first, second, same == '1'))
             case [_] | [_, _] if all(map(_is_number, columns)) and not pairs:
                 announced = 2 * math.prod(map(int, columns))  # LFW's first line
+                folds = int(columns[0]) if columns[1:] else None
             case _:
                 raise ValueError(
                     f"{path}:{number}: found {line!r}, expected 'path path 0|1|-1', or LFW's 'name i j' or "
@@ -221,7 +223,7 @@ def read_pairs(path: str | Path) -> list[tuple[int, str, str, bool]]:
         raise ValueError(
             f'{path}: found {len(pairs)} pairs, but the first line announces {announced}; download it again'
         )
-    return pairs
+    return pairs, folds
 
 
 def _is_number(column):
@@ -237,7 +239,8 @@ def _lfw(name, number):
 class PairListDataset(FaceDataset):
     """Pairs to verify from a list, see :func:`read_pairs`, and folders of pictures.
 
-    Every picture is embedded once, in however many pairs it is. The metainfo is that of :class:`PairBundleDataset`.
+    Every picture is embedded once, in however many pairs it is. The metainfo is that of :class:`PairBundleDataset`, and
+    `folds`, None where the list does not say them.
 
     Args:
         ann_file: The list, relative to `data_root`.
@@ -259,7 +262,7 @@ class PairListDataset(FaceDataset):
 
     def load_data_list(self) -> list[dict]:
         """img_path of every picture that occurs."""
-        pairs = read_pairs(self.ann_file)
+        pairs, folds = read_pairs(self.ann_file)
         first_line = {}
         for line, *names, _ in pairs:
             for name in names:
@@ -277,6 +280,7 @@ class PairListDataset(FaceDataset):
         self._metainfo.update(
             pairs=np.array([[numbers[a], numbers[b]] for _, a, b, _ in pairs]),
             same=np.array([same for *_, same in pairs]),
+            folds=folds,
         )
         return [dict(img_path=str(path)) for path in paths]
 

@@ -92,7 +92,7 @@ def match_characteristic(ranks: np.ndarray, length: int | None = None) -> np.nda
         float64 (length,), ascending, in [0, 1].
 
     Raises:
-        ValueError: When there is no probe, or `length` is less than 1.
+        ValueError: When there is no probe, one has no mate (rank 0), or `length` is less than 1.
 
     Example:
         >>> match_characteristic(np.array([1, 3, 1, 4]))
@@ -101,6 +101,8 @@ def match_characteristic(ranks: np.ndarray, length: int | None = None) -> np.nda
     ranks = np.asarray(ranks)
     if not len(ranks):
         raise ValueError('found no probe with a mate in the gallery, expected at least one')
+    if ranks.min() < 1:
+        raise ValueError(f'found ranks from {ranks.min()}, expected them from 1; leave out the probes without a mate')
     length = ranks.max() if length is None else length
     check_number('match_characteristic', 'length', length, whole=True, at_least=1)
     return (np.bincount(ranks, minlength=length + 1).cumsum() / len(ranks))[1 : length + 1]

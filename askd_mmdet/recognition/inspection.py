@@ -76,7 +76,7 @@ def recognise(path: Path, folder: Path) -> Pictures:
         pairs = np.arange(len(files)).reshape(-1, 2)
         return Pictures('verification bundle', files.__getitem__, names, pairs=pairs, same=same)
     if path.is_file():
-        pairs = read_pairs(path)
+        pairs, _ = read_pairs(path)
         numbers = {name: i for i, name in enumerate(dict.fromkeys(name for _, *two, _ in pairs for name in two))}
         return of_files(
             'list of pairs',

@@ -1,15 +1,17 @@
 """An experiment from folders of identities: some to train on, pairs of the others to verify."""
 
 import shutil
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from askd_mmdet.progress import track
-from askd_mmdet.training.files import replace_text
+from askd_mmdet.training.files import first_names, replace_folder, replace_text
 from askd_mmdet.training.held_out import draw_pairs
 from askd_mmdet.training.pictures import find_pictures
+from askd_mmdet.training.settings import check_number
 
 
 def split_identities(
@@ -17,9 +19,11 @@ def split_identities(
 ) -> tuple[int, int]:
     """Copy identities to `train/` and `verify/`, and write `pairs.txt`, folds of equally many pairs of both kinds.
 
+    Pictures that are in no folder are left out and named on stderr.
+
     Args:
-        source: Folder with a folder of pictures for each identity.
-        dest: New folder.
+        source: Folder with a folder of pictures for each identity, at any depth.
+        dest: New folder, which appears when it is complete.
         held_out: Identities to verify, drawn at random.
         pairs: How many, a multiple of twice the folds.
         folds: Of the protocol.
@@ -31,24 +35,37 @@ def split_identities(
     Raises:
         FileExistsError: When the new folder is there.
         FileNotFoundError: When the source is not.
-        ValueError: When there are too few identities or pairs.
+        ValueError: When there are too few identities or pairs, or names that no list of pairs can hold.
     """
     if not source.is_dir():
         raise FileNotFoundError(f'{source} is no folder')
     if dest.exists():
         raise FileExistsError(f'{dest} exists already; name a new folder')
+    check_number('split', 'folds', folds, whole=True, at_least=2)
+    check_number('split', 'pairs', pairs, whole=True, at_least=1)
     if pairs % (2 * folds):
         raise ValueError(f'found {pairs} pairs, expected a multiple of {2 * folds}: each fold has as many of each kind')
-    pictures = defaultdict(list)
-    for name in find_pictures(source, print):
-        if name.count('/') == 1:
-            pictures[name.split('/')[0]].append(source / name)
+    names = find_pictures(source, print)
+    if strange := [ascii(name) for name in names if not _is_listable(name)]:
+        raise ValueError(
+            f'a list of pairs cannot hold the names of {len(strange)} pictures, first {strange[0]}: they are no UTF-8, '
+            'or have tabs or line breaks; rename them'
+        )
+    pictures, strays = defaultdict(list), []
+    for name in names:
+        person, _, picture = name.partition('/')
+        (pictures[person] if picture else strays).append(name)
+    if strays:
+        print(
+            f'warning: {len(strays)} pictures are of nobody, in no folder, and were left out: {first_names(strays)}',
+            file=sys.stderr,
+        )
     if not 2 <= held_out < len(pictures):
         raise ValueError(f'{source} has {len(pictures)} identities; hold out 2 to {len(pictures) - 1} of them')
     rng = np.random.default_rng(seed)
     others = sorted(rng.choice(sorted(pictures), held_out, replace=False).tolist())
-    candidates = [path for name in others for path in pictures[name]]
-    owners = np.repeat(np.arange(len(others)), [len(pictures[name]) for name in others])
+    candidates = [name for person in others for name in pictures[person]]
+    owners = np.repeat(np.arange(len(others)), [len(pictures[person]) for person in others])
     drawn = []
     for same, kind in ((True, 'one person'), (False, 'two persons')):
         indices = draw_pairs(owners, same, pairs // 2, rng)
@@ -56,22 +73,22 @@ def split_identities(
             raise ValueError(f'the held-out identities have {len(indices)} pairs of {kind}, expected {pairs // 2}')
         drawn.append([(candidates[i], candidates[j]) for i, j in indices])
 
-    for name, files in track(pictures.items(), 'copying'):
-        folder = dest / ('verify' if name in others else 'train') / name
-        folder.mkdir(parents=True)
-        for path in files:
-            shutil.copy(path, folder)
     in_fold = pairs // folds // 2
     lines = [
-        f'{_name(a)}\t{_name(b)}\t{int(same)}\n'
+        f'verify/{a}\tverify/{b}\t{int(same)}\n'
         for fold in range(folds)
         for same, kind in zip((True, False), drawn)
         for a, b in kind[fold * in_fold : (fold + 1) * in_fold]
     ]
-    replace_text(dest / 'pairs.txt', ''.join(lines))
+    with replace_folder(dest) as new:
+        for person, files in track(pictures.items(), 'copying'):
+            for name in files:
+                copy = new / ('verify' if person in others else 'train') / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source / name, copy)
+        replace_text(new / 'pairs.txt', f'{folds}\t{in_fold}\n' + ''.join(lines))
     return len(pictures) - held_out, len(lines)
 
 
-def _name(path):
-    """Of a picture's copy, relative to the list of pairs."""
-    return f'verify/{path.parent.name}/{path.name}'
+def _is_listable(name):
+    return not any(character in '\t\r\n' or '\ud800' <= character <= '\udfff' for character in name)

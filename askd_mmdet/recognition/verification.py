@@ -64,6 +64,16 @@ class Verification:
         return np.trapezoid(tar, far).item()
 
 
+def number_folds(count: int, folds: int) -> np.ndarray:
+    """The fold of each of `count` pairs, int (count,), in consecutive folds of the same size.
+
+    Example:
+        >>> number_folds(5, 2)
+        array([0, 0, 0, 1, 1])
+    """
+    return np.repeat(np.arange(folds), [len(part) for part in np.array_split(np.arange(count), folds)])
+
+
 def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int | np.ndarray = 10) -> Verification:
     """Verify pairs of embeddings.
 
@@ -98,7 +108,7 @@ def verify(first: np.ndarray, second: np.ndarray, same: np.ndarray, folds: int |
         check_number('verify', 'folds', folds, whole=True, at_least=2)
         if folds > len(same):
             raise ValueError(f'found {len(same)} pairs for {folds} folds, expected a pair for each')
-        folds = np.repeat(np.arange(folds), [len(part) for part in np.array_split(same, folds)])
+        folds = number_folds(len(same), folds)
     sizes = np.bincount(folds)
     if len(sizes) < 2 or not sizes.all():
         raise ValueError(f'found {sizes.tolist()} pairs in the folds, expected at least 2 folds and a pair for each')

@@ -1,15 +1,15 @@
 """What all toy sets share: a folder that is written once and completely."""
 
 import json
-import os
 from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
 import numpy as np
+
+from askd_mmdet.training.files import replace_folder
 
 
 def write_folder(
@@ -36,8 +36,7 @@ def write_folder(
             `force` is not set.
     """
     root = Path(root).expanduser().absolute()
-    occupied = root.exists() and any(root.iterdir())
-    if occupied:
+    if root.exists() and any(root.iterdir()):
         found, counts = _existing(root)
         if found == arguments:
             return counts
@@ -47,15 +46,10 @@ def write_folder(
                 'use another folder, or force=True (--force) to replace it'
             )
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as temporary:
-        new = Path(temporary, 'new')
+    with replace_folder(root) as new:
         counts = write(new)
         text = json.dumps(dict(arguments=arguments, counts=counts), indent=2)
         (new / 'toy.json').write_text(text + '\n')
-        if occupied:
-            os.replace(root, Path(temporary, 'old'))
-        os.replace(new, root)
     return counts
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 def data_hint(path: str | Path) -> str:
@@ -30,13 +31,25 @@ def first_names(names: Sequence) -> str:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a whole file or nothing, and its folders where they are missing."""
-    replace_bytes(path, text.encode())
+    # Names of files that are no UTF-8 keep their bytes.
+    replace_bytes(path, text.encode(errors='surrogateescape'))
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """:func:`replace_text` of any content."""
     with part_of(path) as part:
         part.write_bytes(content)
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """A name under which to make a folder, which takes the place of `path` when all went well; else nothing is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f'.{path.name}-', dir=path.parent) as temporary:
+        yield Path(temporary, 'new')
+        if path.exists():
+            os.replace(path, Path(temporary, 'old'))
+        os.replace(Path(temporary, 'new'), path)
 
 
 @contextmanager

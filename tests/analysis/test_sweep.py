@@ -16,6 +16,7 @@ from scipy.io import loadmat, savemat
 from askd_mmdet.analysis import sweep as module
 from askd_mmdet.analysis.sweep import plot_sweep, sampled, sweep, trained_ratios
 from askd_mmdet.degradation.pipelines import degradation_of
+from askd_mmdet.recognition import VerificationMetric
 from askd_mmdet.toy import make_picture_classes
 from askd_mmdet.training.config import load_config
 from tests.toy_run import BASE, random_network, toy_config
@@ -253,13 +254,13 @@ def test_sampled_pairs_show_the_pictures_that_they_did():
     generator = np.random.default_rng(0)
     pairs, same = generator.integers(0, 50, (40, 2)), generator.random(40) < 0.5
     data = Pairs(pairs, same)
-    module._sample_pairs(data, 4, 12, seed=1)
+    module._sample_pairs(data, VerificationMetric(4), 12, seed=1)
     shown = np.array(data.chosen)[data.metainfo['pairs']]
     places = [np.flatnonzero((pairs == pair).all(1))[0] for pair in shown]
     assert np.bincount(np.array(places) // 10).tolist() == [3] * 4 and places == sorted(places)
     assert (data.metainfo['same'] == same[places]).all()
     whole = Pairs(pairs, same)
-    module._sample_pairs(whole, 4, 40, seed=1)
+    module._sample_pairs(whole, VerificationMetric(4), 40, seed=1)
     assert whole.chosen is None
 
 

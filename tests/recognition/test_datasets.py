@@ -165,7 +165,18 @@ def test_a_list_without_pairs_or_no_list_is_an_error(tmp_path):
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
     (tmp_path / 'pairs.txt').write_text('\ufeffa.jpg b.jpg 1\r\nc.jpg d.jpg 0\r\n', encoding='utf-8')
-    assert read_pairs(tmp_path / 'pairs.txt') == [(1, 'a.jpg', 'b.jpg', True), (2, 'c.jpg', 'd.jpg', False)]
+    pairs, _ = read_pairs(tmp_path / 'pairs.txt')
+    assert pairs == [(1, 'a.jpg', 'b.jpg', True), (2, 'c.jpg', 'd.jpg', False)]
+
+
+@pytest.mark.parametrize('first, folds', [('2 1\n', 2), ('2\n', None), ('', None)])
+def test_the_folds_of_a_list_are_those_of_its_first_line(tmp_path, first, folds):
+    """LFW's list of 6,000 pairs begins with 10 folds and 300 pairs, those to develop with just a number of pairs."""
+    (tmp_path / 'pairs.txt').write_text(first + 'a.jpg b.jpg 1\na.jpg c.jpg 0\n' * 2)
+    for name in 'abc':
+        (tmp_path / f'{name}.jpg').write_bytes(b'')
+    assert read_pairs(tmp_path / 'pairs.txt')[1] == folds
+    assert build('PairListDataset', ann_file='pairs.txt', data_root=str(tmp_path)).metainfo['folds'] == folds
 
 
 @pytest.mark.parametrize('first, announced', [('10\t1', 20), ('3', 6), ('1 2', 4)])
@@ -179,11 +190,11 @@ def test_a_damaged_list_of_pairs_is_refused_or_wrong_in_one_pair(tmp_path):
     """A name has no checksum, but a list that lost pairs has fewer than it announces."""
     path, refused = tmp_path / 'pairs.txt', 0
     path.write_text('2\t2\n' + 'Anna\t1\t2\nAnna\t3\t4\nAnna\t1\tBela Kis\t1\nCleo\t2\tBela Kis\t1\n' * 2)
-    expected = read_pairs(path)
+    expected, _ = read_pairs(path)
     for content in mutations(path.read_bytes()):
         path.write_bytes(content)
         try:
-            found = read_pairs(path)
+            found, _ = read_pairs(path)
         except ValueError:
             refused += 1
             continue

@@ -82,6 +82,45 @@ def test_pairs_with_an_unreadable_picture_are_left_out_of_their_folds(pairs, log
     assert f'left out {(~kept).sum()} of 40 pairs: 2 pictures could not be read' in log.text
 
 
+def test_folds_without_a_readable_pair_are_left_out_and_counted(pairs, log):
+    """Whether it is the last one or another: the rest is verified as if they had never been."""
+    embeddings, meta = pairs
+    for fold in (9, 4):
+        pictures = set(meta['pairs'][fold * 4 : fold * 4 + 4].ravel().tolist())
+        kept = ~np.isin(meta['pairs'], [*pictures]).any(1)
+        folds = np.repeat(np.arange(10), 4)[kept]
+        expected = verify(
+            *embeddings[meta['pairs'][kept].T], meta['same'][kept], np.searchsorted(np.unique(folds), folds)
+        )
+        found = evaluate('VerificationMetric', meta, embeddings, unreadable=pictures)
+        assert found['verification/accuracy'] == 100 * expected.accuracy
+        assert f'nothing is left of {10 - len(set(folds))} folds' in log.text
+        log.clear()
+
+
+def test_the_folds_are_those_of_the_data_set_unless_others_are_set(pairs):
+    embeddings, meta = pairs
+    two, three = (100 * verify(*embeddings[meta['pairs'].T], meta['same'], folds=folds).accuracy for folds in (2, 3))
+    assert evaluate('VerificationMetric', meta | dict(folds=2), embeddings)['verification/accuracy'] == two != three
+    assert evaluate('VerificationMetric', meta | dict(folds=2), embeddings, folds=3)['verification/accuracy'] == three
+    assert evaluate('VerificationMetric', meta | dict(folds=None), embeddings) == evaluate(
+        'VerificationMetric', meta, embeddings, folds=10
+    )
+
+
+def test_folds_of_one_kind_are_warned_of(pairs, log):
+    """A list with all pairs of one person first, as those that LFW has to develop with."""
+    embeddings, meta = pairs
+    order = np.argsort(~meta['same'], kind='stable')
+    by_kind = dict(pairs=meta['pairs'][order], same=meta['same'][order])
+    one_kind = sum(len(set(fold)) == 1 for fold in np.split(by_kind['same'], 10))
+    evaluate('VerificationMetric', by_kind, embeddings)
+    assert f'{one_kind} of 10 folds hold pairs of one kind alone' in log.text
+    log.clear()
+    evaluate('VerificationMetric', meta, embeddings, folds=2)
+    assert 'of one kind' not in log.text
+
+
 def test_what_verification_cannot_use_is_named(pairs):
     embeddings, meta = pairs
     with pytest.raises(ValueError, match='found 40 pairs for 41 folds'):
