@@ -438,7 +438,7 @@ def compared(cfg: Config) -> dict[str, object]:
     """The settings that make an experiment, by dotted name: all but the seed, and where files are read and written.
     Weights to begin with count, unless they are to go on with.
     """
-    begun = cfg.get('load_from') and not cfg.get('resume')
+    begun = cfg.get('load_from') and cfg.get('resume') in (None, False, 'auto')
     left_out = r'^(randomness\.seed|work_dir|launcher|resume)$|\.checkpoint$' + '|^load_from$' * (not begun)
     return {name: value for name, value in _wherever(cfg.to_dict()).items() if not re.search(left_out, name)}
 

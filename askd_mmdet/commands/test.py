@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from askd_mmdet.training.launch import leave, read_config
 
     cfg = read_config(args)
-    cfg.load_from = args.checkpoint
+    cfg.update(load_from=args.checkpoint, resume=False)  # that of a resumed run says True
     if (args.submission_dir or args.show_dir) and cfg.default_scope != 'mmdet':
         raise ValueError(
             '--submission-dir and --show-dir are for detectors; metrics of recognition draw with '

@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--resume',
         nargs='?',
         const='auto',
-        help='continue from the newest checkpoint of the work directory, or from the one named',
+        help='continue from the newest checkpoint of the work directory, which begins anew where there is none, or '
+        'from the one named',
     )
     parser.add_argument(
         '--amp',
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> None:
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.resume = 'auto'
+        if args.resume != 'auto':
+            cfg.update(resume=True, load_from=args.resume)
     RUNNERS.build(cfg).train()
     leave()

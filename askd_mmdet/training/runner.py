@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, master_only
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 from mmengine.visualization import Visualizer
@@ -23,12 +24,19 @@ from askd_mmdet.training.layout import channels_last
 from askd_mmdet.training.settings import check_number, check_type
 
 
+def _both(name):
+    """The names under which a scheduled setting stands in a group of weights: as it is, and as it was first."""
+    return name, f'initial_{name}'
+
+
 @RUNNERS.register_module()
 class SafeRunner(Runner):
     """The Runner of our configs (``runner_type='SafeRunner'``).
 
     Checkpoints are verified by their checksums, read as data only, must fit the model exactly, and appear on the disk
-    complete or not at all. `--resume` without a file takes the newest complete checkpoint of the work directory.
+    complete or not at all. With `resume='auto'` (`--resume` without a file) the run goes on from the newest checkpoint
+    of the work directory; where there is none it begins as it would, with the weights of `load_from` if they are named.
+    A resumed run has the optimizer's settings of its config, were they others before.
 
     It alone reads two settings of a config: `amp`, see :func:`askd_mmdet.training.amp.mixed`, and `channels_last`, True
     or False, see :func:`askd_mmdet.training.layout.channels_last`.
@@ -96,17 +104,19 @@ class SafeRunner(Runner):
         return model
 
     def load_or_resume(self) -> None:
-        if self._resume and self._load_from is None:
-            # MMEngine follows a pointer file, which a kill can leave empty or ahead of its checkpoint.
+        if self._resume == 'auto' or (self._resume and self._load_from is None):
+            # MMEngine follows a pointer file, which a kill can leave empty or ahead of its checkpoint. Not the greatest
+            # number: a run that went back to an earlier checkpoint has left later ones behind.
             steps = [
-                (int(match[1]), str(path))
+                (path.stat().st_mtime_ns, int(match[1]), str(path))
                 for path in Path(self.work_dir).glob('*.pth')
                 if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
             ]
-            if not steps:
+            if steps:
+                self._load_from = max(steps)[-1]
+            else:
+                self._resume = False
                 self.logger.info(f'No checkpoint in {self.work_dir} to resume from: training starts anew.')
-                return
-            self._load_from = max(steps)[1]
         super().load_or_resume()
 
     def load_checkpoint(self, filename, map_location='cpu', *args, **kwargs):
@@ -134,6 +144,9 @@ class SafeRunner(Runner):
         """
         before = copy.deepcopy(self._bare_model.state_dict())
         self._has_loaded = False
+        # Of several optimizers, or none, nothing is kept.
+        groups = self.optim_wrapper.param_groups if isinstance(self.optim_wrapper, OptimWrapper) else []
+        settings = [dict(group) for group in groups]
         try:
             super().resume(filename, *args, **kwargs)
             for name in ('epoch', 'iter'):
@@ -146,6 +159,31 @@ class SafeRunner(Runner):
                 f'{filename} holds weights, but no run that this config can go on with ({type(error).__name__}: '
                 f'{error}); to start from the weights alone use load_from without --resume'
             ) from error
+        self._keep(settings)
+
+    def _keep(self, wanted):
+        """Give the groups of the optimizer the settings of its config again, where the checkpoint brought others."""
+        schedulers = (wanted and self.param_schedulers) or ()
+        scheduled = {name for scheduler in schedulers for name in _both(scheduler.param_name)} | {
+            *_both('lr'),
+            'params',
+        }
+        changes = {}
+        for number, (group, own) in enumerate(zip(self.optim_wrapper.param_groups if wanted else (), wanted)):
+            rate, before = (settings.get('initial_lr', settings['lr']) for settings in (own, group))
+            if rate != before:
+                changes['lr'] = rate, before
+                group.update(lr=group['lr'] * rate / before if before else rate, initial_lr=rate)
+                for scheduler in schedulers:
+                    if scheduler.param_name == 'lr':
+                        scheduler.base_values[number] = rate
+            for name in own.keys() - scheduled:
+                if own[name] != group.get(name):
+                    changes[name] = own[name], group.get(name)
+                    group[name] = own[name]
+        if changes:
+            said = ', '.join(f'{name} {new} in place of {old}' for name, (new, old) in sorted(changes.items()))
+            self.logger.info(f'The optimizer goes on with the settings of the config: {said}')
 
     @property
     def _bare_model(self):

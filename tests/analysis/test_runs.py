@@ -210,8 +210,15 @@ def test_what_differs_in_more_than_its_seed_is_another_network(options):
 
 def test_a_network_that_was_interrupted_and_resumed_is_no_other():
     name, seed = 'small/tinaface_r50-bn-cbam_masks-4x', {'randomness.seed': 1}
-    for options in (dict(load_from=None), dict(resume=True, load_from='epoch_3.pth'), dict(resume=True)):
+    for options in (dict(load_from=None), dict(resume=True, load_from='epoch_3.pth'), dict(resume='auto')):
         assert len(group_runs([changed(name), changed(name, **seed, **options)])) == 1, options
+
+
+def test_a_network_of_other_first_weights_stays_another_when_it_is_resumed():
+    name, begun = 'small/tinaface_r50-bn-cbam_masks-4x', dict(load_from='pretrained.pth')
+    scratch, fresh = changed(name), changed(name, **begun)
+    resumed = changed(name, **{'randomness.seed': 1}, **begun, resume='auto')
+    assert [group.runs for group in group_runs([scratch, fresh, resumed])] == [[scratch], [fresh, resumed]]
 
 
 def test_a_seed_that_comes_again_is_another_network():

@@ -68,7 +68,9 @@ class Kill(Hook):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def make_runner(work_dir, epochs=2, checkpoint=None, scores=None, hooks=(), workers=0, batch=2, **settings):
+def make_runner(
+    work_dir, epochs=2, checkpoint=None, scores=None, hooks=(), workers=0, batch=2, optimizer=None, **settings
+):
     """A SafeRunner with a seed, which trains the small regression for some epochs of three iterations."""
     loader = dict(
         batch_size=batch,
@@ -86,7 +88,7 @@ def make_runner(work_dir, epochs=2, checkpoint=None, scores=None, hooks=(), work
         work_dir=str(work_dir),
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
         train_dataloader=loader,
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9) | (optimizer or {})),
         default_hooks=dict(checkpoint=checkpoint or dict(type='CrashSafeCheckpointHook', interval=1)),
         custom_hooks=list(hooks),
         randomness=dict(seed=3),

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from subprocess import DEVNULL
 
 import pytest
 import torch
@@ -24,7 +25,8 @@ def weights(path):
 def test_a_killed_and_resumed_run_gives_the_weights_of_one_that_was_not(tmp_path, kill, workers):
     settings = dict(epochs=4, workers=workers)
     call = [sys.executable, small_run.__file__, tmp_path / 'killed', json.dumps(dict(settings, kill=kill))]
-    assert subprocess.run(call, capture_output=True, timeout=120).returncode == -signal.SIGKILL
+    # No pipes: a worker that outlives its killed parent would keep them open.
+    assert subprocess.run(call, stdout=DEVNULL, stderr=DEVNULL, timeout=120).returncode == -signal.SIGKILL
     assert (tmp_path / 'killed/epoch_1.pth').exists() and not (tmp_path / 'killed/epoch_4.pth').exists()
 
     hooks = [dict(type='EpochSeedHook')]
@@ -60,6 +62,76 @@ def test_an_epoch_without_a_step_is_refused(tmp_path):
 def test_resume_with_nothing_to_resume_starts_anew(tmp_path):
     make_runner(tmp_path, resume=True).train()
     assert (tmp_path / 'epoch_2.pth').is_file()
+
+
+def test_resume_with_nothing_to_resume_begins_with_the_weights_that_the_config_names(tmp_path):
+    """`askd table` always resumes, and a table of fine-tuned networks would else be one of networks from scratch."""
+    make_runner(tmp_path / 'first').train()
+    settings = dict(epochs=1, load_from=str(tmp_path / 'first/epoch_2.pth'))
+    for name, resume in (('plain', False), ('auto', 'auto')):
+        make_runner(tmp_path / name, resume=resume, **settings).train()
+    make_runner(tmp_path / 'scratch', epochs=1).train()
+    plain, auto, scratch = (weights(tmp_path / name / 'epoch_1.pth') for name in ('plain', 'auto', 'scratch'))
+    assert all(torch.equal(value, auto[name]) for name, value in plain.items())
+    assert any(not torch.equal(value, scratch[name]) for name, value in plain.items())
+    # Once there are checkpoints of its own it goes on from those.
+    runner = make_runner(tmp_path / 'auto', resume='auto', **settings | dict(epochs=2))
+    runner.train()
+    assert runner.iter == 6
+
+
+def test_a_run_that_went_back_goes_on_from_its_newest_checkpoint(tmp_path):
+    """Not from the later ones of the run that it left."""
+    make_runner(tmp_path, epochs=3).train()
+    left = weights(tmp_path / 'epoch_3.pth')
+    make_runner(
+        tmp_path, epochs=2, resume=True, load_from=str(tmp_path / 'epoch_1.pth'), optimizer=dict(lr=1e-3)
+    ).train()
+    runner = make_runner(tmp_path, epochs=3, resume='auto', optimizer=dict(lr=1e-3))
+    seen = []
+    runner.register_hook(Watch(seen))
+    runner.train()
+    assert seen == [2] and any(not torch.equal(value, left[name]) for name, value in runner.model.state_dict().items())
+
+
+class Watch(Hook):
+    def __init__(self, seen):
+        self.seen = seen
+
+    def before_train_epoch(self, runner):
+        self.seen.append(runner.epoch)
+
+
+SCHEDULE = [
+    dict(type='LinearLR', start_factor=0.1, begin=0, end=5, by_epoch=False),
+    dict(type='MultiStepLR', milestones=[3], gamma=0.1),
+    dict(type='CosineAnnealingLR', T_max=12, begin=0, end=12, by_epoch=False),
+]
+
+
+@pytest.mark.parametrize('schedule', [[], SCHEDULE])
+def test_a_resumed_run_has_the_optimizer_settings_of_its_config(tmp_path, schedule):
+    """The schedule goes on from where it was: two epochs at a rate, and the rest as if it had always been another."""
+    rates = {}
+    for name, lr in (('old', 0.01), ('new', 0.001)):
+        make_runner(tmp_path / name, epochs=4, optimizer=dict(lr=lr), param_scheduler=schedule, hooks=[Rates()]).train()
+        rates[name] = Rates.seen
+    settings = dict(optimizer=dict(lr=0.001, weight_decay=0.5), param_scheduler=schedule, hooks=[Rates()])
+    runner = make_runner(tmp_path / 'c', epochs=4, resume=True, load_from=str(tmp_path / 'old/epoch_2.pth'), **settings)
+    runner.train()
+    assert Rates.seen == pytest.approx(rates['new'][6:], rel=1e-9) and rates['old'][6:] != rates['new'][6:]
+    (group,) = runner.optim_wrapper.param_groups
+    assert group['weight_decay'] == 0.5 and group['momentum'] == 0.9
+
+
+class Rates(Hook):
+    """The rate of every step of the latest run."""
+
+    def before_train(self, runner):
+        Rates.seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch):
+        Rates.seen.append(runner.optim_wrapper.param_groups[0]['lr'])
 
 
 def test_resume_ignores_an_empty_pointer(tmp_path):
