@@ -43,6 +43,11 @@ def run(args: argparse.Namespace) -> None:
     if args.amp:
         override(cfg, dict(amp=args.amp))
     if args.auto_scale_lr:
+        if not cfg.get('auto_scale_lr'):
+            raise ValueError(
+                f'{args.config} does not say for which batch its learning rate is; add '
+                '--cfg-options auto_scale_lr.base_batch_size=N'
+            )
         cfg.auto_scale_lr.enable = True
     if args.resume:
         cfg.resume = 'auto'

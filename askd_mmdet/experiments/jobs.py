@@ -2,12 +2,15 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from math import inf
 from pathlib import Path
 
 from rich.console import Console
@@ -60,10 +63,12 @@ def _environment(slot: int, slots: int, gpus: Sequence[str], processes: int) -> 
     return environment
 
 
-def _last_line(log: Path) -> str:
-    """What a failed command said last."""
-    lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()] if log.is_file() else []
-    return lines[-1].strip() if lines else 'it said nothing'
+def _reason(log: Path, start: int) -> str:
+    """The error that a command named in its log from a byte on, or what it said last."""
+    lines = [line for line in log.read_bytes()[start:].decode(errors='replace').splitlines() if line.strip()]
+    # torchrun says much behind it.
+    named = [line for line in lines if re.match(r'askd \w+: error: ', line)]
+    return (named or lines or ['it said nothing'])[-1].strip()
 
 
 def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_seconds: float = 0.5) -> dict[Job, str]:
@@ -94,11 +99,13 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
     check_number('run_jobs', 'poll_seconds', poll_seconds, at_least=0)
     waiting = [job for job in jobs if not job.is_done()]
     failures: dict[Job, str] = {}
-    running: dict[subprocess.Popen, tuple[Job, int, float]] = {}
+    running: dict[subprocess.Popen, tuple[Job, int, float, int]] = {}
     bars = {}
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(soft_wrap=True)
-    with Progress(*columns, TextColumn('ETA'), TimeRemainingColumn(), console=console, transient=True) as progress:
+    columns = *columns, TextColumn('ETA'), TimeRemainingColumn()
+    # Of the last half minute, as is usual, there would be no speed: an epoch may take an hour.
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=inf) as progress:
         total = progress.add_task('all', total=sum(job.steps - job.steps_done() for job in waiting))
         before = {job: job.steps_done() for job in waiting}
         finished = 0
@@ -106,6 +113,10 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
         def fail(job, reason):
             failures[job] = reason
             console.print(f'failed: {job.label}: {reason}', style='red', markup=False)
+
+        def advance():
+            current = sum(job.steps_done() - before[job] for job, *_ in running.values())
+            progress.update(total, completed=finished + current)
 
         try:
             while waiting or running:
@@ -115,11 +126,12 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
                         fail(job, f'it needs {broken.label}')
                     elif len(running) < slots and all(need.is_done() for need in job.needs):
                         waiting.remove(job)
-                        slot = min(set(range(slots)) - {slot for _, slot, _ in running.values()})
+                        slot = min(set(range(slots)) - {slot for _, slot, *_ in running.values()})
                         job.log.parent.mkdir(parents=True, exist_ok=True)
                         console.print(f'start:  {job.label}', markup=False, highlight=False)
                         try:
                             with job.log.open('ab') as log:
+                                start = log.tell()
                                 process = subprocess.Popen(
                                     job.command,
                                     stdout=log,
@@ -132,24 +144,28 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
                         except OSError as error:
                             fail(job, str(error))
                             continue
-                        running[process] = job, slot, time.time()
+                        running[process] = job, slot, time.time(), start
                         bars[job] = progress.add_task(job.label, total=job.steps, completed=job.steps_done())
                 time.sleep(poll_seconds)
-                for process, (job, _, start) in list(running.items()):
+                for process, (job, _, begun, start) in list(running.items()):
                     progress.update(bars[job], completed=job.steps_done())
                     if process.poll() is None:
                         continue
                     del running[process]
                     progress.remove_task(bars.pop(job))
                     finished += job.steps - before[job]
+                    advance()
                     if process.returncode == 0 and job.is_done():
-                        minutes = (time.time() - start) / 60
-                        console.print(f'done:   {job.label} ({minutes:.1f} min)', markup=False, highlight=False)
+                        said = f'done:   {job.label} ({(time.time() - begun) / 60:.1f} min)'
+                        task = progress.tasks[total]
+                        if (left := len(waiting) + len(running)) and task.completed > 0:
+                            seconds = task.elapsed * task.remaining / task.completed
+                            said += f'; {left} left, about {timedelta(seconds=round(seconds))}'
+                        console.print(said, markup=False, highlight=False)
                     else:
-                        fail(job, f'{_last_line(job.log)} (exit code {process.returncode}; {job.log})')
+                        fail(job, f'{_reason(job.log, start)} (exit code {process.returncode}; {job.log})')
                     progress.refresh()
-                current = sum(job.steps_done() - before[job] for job, *_ in running.values())
-                progress.update(total, completed=finished + current)
+                advance()
         finally:
             for process in running:
                 process.terminate()

@@ -172,8 +172,8 @@ class Plan:
         adapt: What else is done to every config.
 
     Raises:
-        ValueError: For a method that the table does not have, a setting that nothing reads, or two networks with one
-            name.
+        ValueError: For a method that the table does not have, a setting that nothing reads, a training without
+            epochs, or two networks with one name.
     """
 
     def __init__(
@@ -257,7 +257,9 @@ class Plan:
                 f'{config} cannot take these options ({error}); settings that only some rows have are options of '
                 'those rows in the table'
             ) from error
-        cfg.randomness.seed = seed
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
+        if 'max_epochs' not in (cfg.get('train_cfg') or {}):
+            raise ValueError(f'{config} trains by iterations, or not at all; a table needs train_cfg.max_epochs')
         if self.adapt:
             self.adapt(cfg)
         return Config(moved(cfg.to_dict(), self.data))

@@ -2,14 +2,18 @@
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from askd_mmdet.experiments import jobs
 from askd_mmdet.experiments.jobs import Job, askd, run_jobs
 from askd_mmdet.experiments.runs import gpu_names
 from tests.toy_run import ROOT
@@ -78,6 +82,26 @@ def test_a_command_that_leaves_no_result_has_failed_and_one_that_is_done_is_not_
     assert not (tmp_path / 'finished.times').exists()
     (tmp_path / 'liar').touch()
     assert run([liar, finished]) == {}
+
+
+def test_the_reason_is_the_error_of_this_time_and_not_what_a_launcher_says_of_it(tmp_path):
+    """torchrun ends with lines of its own, and a log goes on when a run is tried again."""
+    bad = job(tmp_path, 'bad', 'raise SystemExit("askd train: error: no such data; put it there" + chr(10) + "=" * 60)')
+    assert run([bad])[bad].startswith('askd train: error: no such data; put it there (exit code 1; ')
+    again = job(tmp_path, 'bad', 'os.kill(os.getpid(), 9)')
+    assert run([again])[again].startswith('it said nothing (exit code -9; ')
+
+
+def test_what_is_left_is_estimated_however_long_a_run_takes(tmp_path, monkeypatch, capsys):
+    """Of the last half minute alone, as rich does it, no speed would be known: here a run takes one and more."""
+    monkeypatch.setattr(jobs, 'Console', partial(Console, get_time=lambda: 100 * time.monotonic()))
+    assert run([job(tmp_path, f'job{i}', 'time.sleep(0.4)') for i in range(4)]) == {}
+    *done, last = [line for line in capsys.readouterr().out.splitlines() if line.startswith('done:')]
+    times = []
+    for line, left in zip(done, (3, 2, 1), strict=True):
+        minutes, seconds = re.search(rf'; {left} left, about 0:(\d\d):(\d\d)$', line).groups()
+        times.append(60 * int(minutes) + int(seconds))
+    assert times[0] > times[1] > times[2] > 40 and 'left' not in last
 
 
 def test_processors_and_gpus_are_shared(tmp_path, monkeypatch):

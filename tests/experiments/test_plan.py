@@ -193,6 +193,19 @@ def test_a_setting_that_nothing_reads_is_refused(tmp_path):
         plan('table4', tmp_path, options={'train_dataloadr.batch_size': 3})
 
 
+def test_configs_that_are_not_ours_get_a_seed_and_trainings_without_epochs_are_refused(tmp_path):
+    """A config of MMDetection's says nothing of randomness."""
+    row = dict(resolution='1x', method='HR teacher', config='own.py')
+    (tmp_path / 'table.py').write_text(f"title = 'Mine'\ncolumns = dict(mAP='coco/bbox_mAP')\nrows = [{row}]\n")
+    (tmp_path / 'own.py').write_text("_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'\n")
+    (training,) = Plan(Table.read(tmp_path / 'table.py'), [7], tmp_path / 'runs').trainings.values()
+    assert training.cfg.randomness == dict(seed=7) and training.epochs == 12
+    with (tmp_path / 'own.py').open('a') as file:
+        file.write("train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=90)\n")
+    with pytest.raises(ValueError, match=r'own\.py trains by iterations, or not at all; a table needs'):
+        Plan(Table.read(tmp_path / 'table.py'), [7], tmp_path / 'runs')
+
+
 def test_what_is_done_is_read_off_the_files(tmp_path):
     test = plan('table4', tmp_path, options={'train_cfg.max_epochs': 12}).tests[0]
     training = test.training
