@@ -3,8 +3,10 @@
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import RUNNERS
 
+from askd_mmdet.training.amp import BFloat16OptimWrapper, mixed
 from tests.students import TASKS, student
 from tests.toy_run import distillation
 
@@ -54,6 +56,14 @@ def exact(request, toy_data, toy_faces, tmp_path_factory):
 @pytest.fixture(scope='module')
 def plain(exact):
     return train(exact())
+
+
+def test_a_config_with_the_wrapper_of_another_precision_may_ask_for_bfloat16():
+    """As those of MMDetection and MMPretrain that train in float16."""
+    optimizer = dict(type='SGD', lr=0.1)
+    theirs = dict(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16', use_fsdp=False, optimizer=optimizer)
+    built = build_optim_wrapper(torch.nn.Linear(1, 1), mixed(theirs, 'bfloat16'))
+    assert type(built) is BFloat16OptimWrapper and built.get_lr() == dict(lr=[0.1])
 
 
 def test_bfloat16_is_for_both_networks_and_leaves_losses_and_weights_in_float32(exact, plain):

@@ -37,7 +37,9 @@ def mixed(optim_wrapper: dict, amp: str | None) -> dict:
     check_choice('SafeRunner', 'amp', amp, _WRAPPERS)
     if amp == 'float16' and not torch.cuda.is_available():
         raise ValueError("amp='float16' needs a GPU, and torch sees none here; amp='bfloat16' works without one")
-    return {**optim_wrapper, **_WRAPPERS[amp]}
+    # What MMEngine's wrapper takes and ours does not: the config may have had that one.
+    own = () if amp == 'float16' else ('loss_scale', 'dtype', 'use_fsdp')
+    return {name: value for name, value in optim_wrapper.items() if name not in own} | _WRAPPERS[amp]
 
 
 @OPTIM_WRAPPERS.register_module()

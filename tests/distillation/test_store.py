@@ -133,6 +133,38 @@ def test_two_trainings_at_once_make_one_store(config, toy_faces, tmp_path):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_every_process_computes_in_an_order_of_its_own(config, monkeypatch):
+    """In one order students that start together would compute all of it side by side."""
+    monkeypatch.setattr(store_module, '_PICTURES', 1)
+    orders, compute = [], store_module.StoredTeacher._compute
+
+    def watch(self, files, *args):
+        orders.append([file.name for file in files])
+        compute(self, files, *args)
+
+    monkeypatch.setattr(store_module.StoredTeacher, '_compute', watch)
+    for name in ('one', 'two'):
+        cfg = config(name)
+        distillation(cfg).store += name
+        train(cfg)
+    assert len(orders) == 2 and orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == [f'{i:09}.npy' for i in range(12)]
+
+
+def test_a_store_serves_wherever_the_same_pictures_lie(config, toy_faces, tmp_path):
+    train(config())
+    done = contents(tmp_path / 'maps')
+    moved = tmp_path / 'elsewhere' / toy_faces.name
+    shutil.copytree(toy_faces, moved)
+    cfg = config('moved')
+    cfg.train_dataloader.dataset = json.loads(
+        json.dumps(cfg.train_dataloader.dataset).replace(str(toy_faces), str(moved))
+    )
+    assert str(moved) in str(cfg.train_dataloader.dataset)
+    train(cfg)
+    assert contents(tmp_path / 'maps') == done
+
+
 def other_weights(cfg, folder):
     weights = read_checkpoint(distillation(cfg).checkpoint)['state_dict']
     next(iter(weights.values())).add_(1)
