@@ -103,6 +103,14 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def new_file(text: str) -> Path:
+    """A file to write, in a folder that may be missing."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f'{path} is a folder; name a file in it')
+    return path
+
+
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
     number = int(text)

@@ -14,16 +14,18 @@ from askd_mmdet.analysis.page import Part, Section, Table, charts, render
 from askd_mmdet.analysis.runs import Group, differences, find_runs, group_runs
 from askd_mmdet.analysis.sections import Options, attention_section, detection_section, sweep_section
 from askd_mmdet.analysis.tables import base_of, difference, main_metric, metrics_of, results_table, short_names
+from askd_mmdet.training.config import DATA
 from askd_mmdet.training.files import replace_text
 
 
-def report(paths: Sequence[Path], out: Path, options: Options) -> list[str]:
+def report(paths: Sequence[Path], out: Path, options: Options, data: str | None = None) -> list[str]:
     """Write the report on some runs, whole or not at all.
 
     Args:
         paths: See :func:`find_runs`.
         out: The file.
         options: What it shows.
+        data: The folder of the data sets, where the runs' configs call it `data`.
 
     Returns:
         What could not be shown, and why, in a sentence each.
@@ -31,16 +33,21 @@ def report(paths: Sequence[Path], out: Path, options: Options) -> list[str]:
     Raises:
         FileNotFoundError, ValueError: See :func:`find_runs`.
     """
-    groups = group_runs(find_runs(list(paths)))
+    groups = group_runs(find_runs(list(paths), data or DATA))
     sections = [results_section(groups)]
-    left_out = []
+    usable = [Group(group.label, runs) for group in groups if (runs := [run for run in group.runs if run.files])]
+    left_out = [
+        f'left out but for results and curves: {group.label}: {group.first.folder} has no weights (epoch_*.pth)'
+        for group in groups
+        if not any(run.files for run in group.runs)
+    ]
     shown = [attention_section, sweep_section]
     if groups[0].first.task == 'detection':
         shown.insert(0, detection_section)
     for section in shown:
         # Of what is missing here, data or weights, the rest of the report does not depend.
         try:
-            sections += section(groups, options)
+            sections += section(usable, options)
         except (OSError, ValueError) as error:
             name = section.__name__.partition('_')[0]
             left_out.append(f'left out: {name}: {error}')

@@ -1,6 +1,7 @@
 """What training runs left behind: settings, losses, metrics, checkpoints. Nothing is trained and nothing written."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from mmengine.config import Config
 from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.experiments.plan import task_of
 from askd_mmdet.training.checkpoint import read_checkpoint
-from askd_mmdet.training.config import load_config, metrics_of_test, type_name
+from askd_mmdet.training.config import DATA, load_config, metrics_of_test, moved, type_name
 from askd_mmdet.training.launch import distillation_of
 
 # What the tables call the losses.
@@ -62,8 +63,12 @@ class Run:
     spoken: float = 0
 
     @classmethod
-    def read(cls, folder: str | Path) -> 'Run':
+    def read(cls, folder: str | Path, data: str = DATA) -> 'Run':
         """Read a run.
+
+        Args:
+            folder: Its work directory.
+            data: Stands in for the folder `data` in the paths of its config.
 
         Raises:
             FileNotFoundError: When the folder is none of a run.
@@ -79,7 +84,8 @@ class Run:
         start = (trained or trainings)[-1]
         tests = dict(_tests(folder, start.name))
         spoken = max((path.stat().st_mtime for path in folder.glob('*/vis_data/*.json')), default=0)
-        run = cls(folder, _config(start), tests=tests, files=_checkpoints(folder), spoken=spoken)
+        cfg = Config(moved(_config(start).to_dict(), data))
+        run = cls(folder, cfg, tests=tests, files=_checkpoints(folder), spoken=spoken)
         for start, lines in logs:
             if start in trained:
                 run._take(lines)
@@ -152,8 +158,12 @@ class Run:
         return self.folder.parent if re.fullmatch(r'seed\d+', self.folder.name) else self.folder
 
     def is_of(self, checkpoint: str | Path) -> bool:
-        """Whether a file of weights is this run's, however that was named."""
-        return Path(checkpoint).expanduser().resolve().parent == self.folder.resolve()
+        """Whether a file of weights is this run's, however that was named; by the names of the folders (of the network,
+        where the run's own is that of a seed) where there is nothing any more, as after a move.
+        """
+        folder, own = Path(checkpoint).expanduser().resolve().parent, self.folder.resolve()
+        names = 1 if self.home == self.folder else 2
+        return folder == own or (not folder.is_dir() and folder.parts[-names:] == own.parts[-names:])
 
     @property
     def seed(self) -> int | None:
@@ -205,9 +215,11 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of its own tests, else of its last validation."""
+        """Of its own tests, else of its last validation where that sees the pictures of the test; else none."""
         if own := self.tested_at.get(self.resolution):
             return own
+        if _seen(self.cfg, 'val') != _seen(self.cfg, 'test'):
+            return {}
         last = self.validations[max(self.validations)] if self.validations else {}
         return {key: value for key, value in last.items() if not key.startswith('correlation/')}
 
@@ -216,21 +228,29 @@ class Run:
         """The metrics of all tests by resolution: an HR teacher is tested on LR pictures as well.
 
         A test of other pictures or by another recipe than the run's own has its name behind the resolution, unless its
-        metrics have names of their own; so has one that gives a metric another value than the own test or one before.
+        metrics have names of their own; so has one of other weights than the newest, and one that gives a metric
+        another value than the own test or one before.
         """
         found = {}
         parts = 'test_dataloader', 'model'
-        own_first = sorted(
-            self.tests.items(), key=lambda test: [test[1][1].get(part) != self.cfg.get(part) for part in parts]
-        )
-        for name, (metrics, cfg) in own_first:
+
+        def strange(test):
+            _, (_, cfg) = test
+            return self._is_of_others(cfg), *(cfg.get(part) != self.cfg.get(part) for part in parts)
+
+        for name, (metrics, cfg) in sorted(self.tests.items(), key=strange):
             at = self._tested(cfg)
-            if _tested_on(cfg) != _tested_on(self.cfg) and _metrics_of(cfg) == _metrics_of(self.cfg):
+            others = _tested_on(cfg) != _tested_on(self.cfg) and _metrics_of(cfg) == _metrics_of(self.cfg)
+            if others or self._is_of_others(cfg):
                 at = f'{at} ({name})'
             if any(found.get(at, {}).get(metric, value) != value for metric, value in metrics.items()):
                 at = f'{at} ({name})'
             found.setdefault(at, {}).update(metrics)
         return found
+
+    def _is_of_others(self, cfg):
+        """Whether a test names other weights than the newest, wherever the file was then."""
+        return bool(self.files and cfg.get('load_from')) and Path(cfg.load_from).name != self.checkpoint.name
 
     def _tested(self, cfg):
         """The resolution of a test. Only where it degrades as the run's own does, what the training says may stand for
@@ -285,18 +305,31 @@ def in_percent(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def data_of(cfg: Config, split: str) -> dict[str, object]:
-    """The settings of the data of 'train' or 'test' by dotted name, but for what is done to a picture."""
+    """The settings of the data of 'train', 'val' or 'test' by dotted name, but for what is done to a picture."""
     settings = _wherever((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {})
     return {name: value for name, value in settings.items() if 'pipeline' not in name}
 
 
 def _wherever(settings):
-    """Settings by dotted name. Of the folders of data the last name counts: --data may have moved them."""
-    return {name: Path(value or '').name if name.endswith('data_root') else value for name, value in flat(settings)}
+    """Settings by dotted name. Of folders and files of data the last names count: --data may have moved them."""
+    return {name: _last_names(name, value) for name, value in flat(settings)}
+
+
+def _last_names(name, value):
+    if name.endswith('data_root'):
+        return Path(value or '').name
+    if re.search(r'_evaluator\b.*\.(ground_truth|ann_file)$', name):
+        return Path(value or '').parts[-2:]
+    return value
 
 
 def _tested_on(cfg):
     return data_of(cfg, 'test'), _recipe(degradation_of(cfg, 'test'))
+
+
+def _seen(cfg, split):
+    degradation = degradation_of(cfg, split)
+    return data_of(cfg, split), _resolution(degradation), _recipe(degradation)
 
 
 def _metrics_of(cfg):
@@ -329,8 +362,13 @@ def _resolution(degradation):
     return '1x'
 
 
-def find_runs(paths: list[Path]) -> list[Run]:
-    """The runs in folders: each may be one, or hold some at any depth, as those of `askd table` do.
+def find_runs(paths: list[Path], data: str = DATA) -> list[Run]:
+    """The runs in folders: each may be one, or hold some at any depth, behind links as well, as those of `askd table`
+    do.
+
+    Args:
+        paths: The folders.
+        data: See :meth:`Run.read`.
 
     Raises:
         FileNotFoundError: When a path holds none.
@@ -338,15 +376,26 @@ def find_runs(paths: list[Path]) -> list[Run]:
     """
     folders = []
     for path in map(Path, paths):
-        found = sorted({config.parents[2] for config in path.glob('**/vis_data/config.py')})
+        found = sorted({Path(start).parents[1] for start in _folders(path) if Path(start, 'config.py').is_file()})
         # A test writes its log into a folder of its own below the run's.
         runs = [folder for folder in found if not any(parent in found for parent in folder.parents)]
         if not runs:
             raise FileNotFoundError(f'no run in {path}: expected the --work-dir of askd train or askd table')
         folders += runs
-    runs = [Run.read(folder) for folder in dict.fromkeys(folders)]
+    runs = [Run.read(folder, data) for folder in dict.fromkeys(folders)]
     check_alike(runs)
     return runs
+
+
+def _folders(path):
+    """Those that are called vis_data, each in one place, though links may lead around in a circle."""
+    seen = set()
+    for folder, folders, _ in os.walk(path, followlinks=True):
+        places = {name: os.path.realpath(f'{folder}/{name}') for name in folders}
+        folders[:] = [name for name in folders if places[name] not in seen]
+        seen.update(places.values())
+        if os.path.basename(folder) == 'vis_data':
+            yield folder
 
 
 def check_alike(runs: list[Run]) -> None:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -327,6 +328,16 @@ class Findings:
         first = same[0].label if has_base else next(iter(runs))
         return cls(paths, faces, found, results, degradation_of(cfg), first, same[-1].label, has_base)
 
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Width and height of the pictures that can be read."""
+        found = {}
+        for name, path in self.paths.items():
+            with suppress(OSError, ValueError):
+                read_picture(path)
+                found[name] = picture_size(path)
+        return found
+
     @property
     def ratio(self) -> float:
         return self.degradation.get('ratio', 1)
@@ -335,7 +346,7 @@ class Findings:
         """The pictures in which the two networks differ most; the fullest ones where they differ nowhere."""
         first, last = self.results[self.first], self.results[self.last]
         different = [name for name, _ in d.most_different(first, last, count)]
-        return different or sorted(self.paths, key=lambda name: -len(first[name].faces))[:count]
+        return different or sorted(self.sizes, key=lambda name: -len(first[name].faces))[:count]
 
     def pictures(self, name: str, width: int) -> dict[str, np.ndarray]:
         """HR with its faces, LR, and LR with what each network finds: BGR, `width` pixels wide.
@@ -385,8 +396,9 @@ def _detections(setting, findings, pictures):
         'say little.',
         [d.plot_by_height(d.average_precision_by_height(found, faces, findings.ratio))],
     )
-    sizes = {name: picture_size(path) for name, path in findings.paths.items()}
-    rows = [[each.kind, each.what, *each.counts.values()] for each in d.failures(results, sizes, findings.ratio)]
+    rows = [
+        [each.kind, each.what, *each.counts.values()] for each in d.failures(results, findings.sizes, findings.ratio)
+    ]
     read = (
         'Counted at the score where each network has the best balance of precision and recall on the hard faces. Lower '
         'is better.'

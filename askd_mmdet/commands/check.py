@@ -10,6 +10,8 @@ import argparse
 import os
 from pathlib import Path
 
+from askd_mmdet.arguments import new_file
+
 EPILOG = """WIDER FACE should lie as
 
 <data root>/
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--show', type=int, default=5, metavar='N', help='how many of each problem to print (default: 5)'
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='WIDER FACE: write all that was found to FILE')
+    parser.add_argument('--json', type=new_file, metavar='FILE', help='WIDER FACE: write all that was found to FILE')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ thumbnail). Where --blur serves privacy, look at what it made: a face that the n
 import argparse
 from pathlib import Path
 
-from askd_mmdet.arguments import add_network, positive
+from askd_mmdet.arguments import add_network, new_file, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.3,
         help='around these, of width and height on each side (default: %(default)s)',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write boxes (x1, y1, x2, y2) and scores')
-    parser.add_argument('--coco', type=Path, metavar='FILE', help="also write COCO's results")
+    parser.add_argument('--json', type=new_file, metavar='FILE', help='also write boxes (x1, y1, x2, y2) and scores')
+    parser.add_argument('--coco', type=new_file, metavar='FILE', help="also write COCO's results")
     parser.add_argument(
         '--wider-face', type=Path, metavar='FOLDER', help='also write a submission, which askd score takes'
     )

@@ -7,14 +7,14 @@ MTCNN's landmarks where the extra is installed (pip install 'askd_mmdet[align]')
 import argparse
 from pathlib import Path
 
-from askd_mmdet.arguments import add_detector, add_network
+from askd_mmdet.arguments import add_detector, add_network, new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     add_detector(parser)
     parser.add_argument('folder', type=Path, help='pictures of aligned faces, or photographs, at any depth')
-    parser.add_argument('out', type=Path, help='file to write, *.npz')
+    parser.add_argument('out', type=new_file, help='file to write, *.npz')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ pixels, 0.02 and 2e-3.
 import argparse
 from pathlib import Path
 
-from askd_mmdet.arguments import add_options
+from askd_mmdet.arguments import add_options, new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'config', help='its config, e.g. askd_mmdet::detection/tinaface_r50-bn-cbam_widerface.py, or a file'
     )
     parser.add_argument('checkpoint', type=Path, help='weights that were trained with it, e.g. epoch_630.pth')
-    parser.add_argument('out', type=Path, help='file to write, *.onnx')
+    parser.add_argument('out', type=new_file, help='file to write, *.onnx')
     parser.add_argument(
         '--nms', action='store_true', help='put thresholds and NMS of a detector inside; it takes one picture at a time'
     )

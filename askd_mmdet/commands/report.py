@@ -7,7 +7,7 @@ several, as those of askd table do. Runs that differ in nothing but their seed a
 import argparse
 from pathlib import Path
 
-from askd_mmdet.arguments import positive
+from askd_mmdet.arguments import new_file, positive
 
 EPILOG = """examples:
   askd report work_dirs/tables                       all runs of a table
@@ -20,7 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'runs', nargs='+', type=Path, metavar='RUN', help='a work directory, or a folder that holds some'
     )
-    parser.add_argument('--out', type=Path, default=Path('report.html'), help='file to write (default: %(default)s)')
+    parser.add_argument(
+        '--out', type=new_file, default=Path('report.html'), help='file to write (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--data', metavar='ROOT', help="the folder of the data sets, where the runs' configs call it 'data'"
+    )
     parser.add_argument('--title', help='of the report (default: named after the networks)')
     parser.add_argument(
         '--pictures', type=Path, metavar='FOLDER', help='show attention on these pictures (default: test pictures)'
@@ -49,6 +54,6 @@ def run(args: argparse.Namespace) -> None:
     from askd_mmdet.analysis.sections import Options
 
     options = Options(args.title, args.pictures, args.show, args.sample, args.seed, tuple(args.ratios), args.device)
-    for line in report(args.runs, args.out, options):
+    for line in report(args.runs, args.out, options, args.data):
         print(line)
     print(f'{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; open it in a browser')

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from askd_mmdet.arguments import new_file
+
 EPILOG = """A submission lies as
 
 <submission>/
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FOLDER',
         help='eval_tools/ground_truth of the WIDER FACE download, with wider_{face,easy,medium,hard}_val.mat',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers to FILE')
+    parser.add_argument('--json', type=new_file, metavar='FILE', help='also write the numbers to FILE')
     parser.add_argument(
         '--ignore-unknown', action='store_true', help='leave out files of images that the ground truth does not have'
     )

@@ -9,7 +9,7 @@ both is not compared with itself.
 import argparse
 from pathlib import Path
 
-from askd_mmdet.arguments import add_detector, add_network, positive
+from askd_mmdet.arguments import add_detector, add_network, new_file, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--top', type=positive, default=5, metavar='N', help='faces for each probe (default: %(default)s)'
     )
-    parser.add_argument('--csv', type=Path, metavar='FILE', help='also write probe,rank,gallery,cosine to FILE')
+    parser.add_argument('--csv', type=new_file, metavar='FILE', help='also write probe,rank,gallery,cosine to FILE')
     parser.add_argument(
         '--sheet',
-        type=Path,
+        type=new_file,
         metavar='FILE',
         help='also draw the first 100 probes into FILE (*.jpg, *.png), each in a row with its best gallery faces, '
         'their cosines and names',

@@ -6,13 +6,13 @@ Detections on WIDER FACE are on request also written as a submission, and drawn.
 import argparse
 from pathlib import Path
 
-from askd_mmdet.arguments import add_run
+from askd_mmdet.arguments import add_run, new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument('checkpoint', help='weights of the network, e.g. work_dirs/<config name>/epoch_630.pth')
-    parser.add_argument('--out', type=Path, help='write the metrics into this JSON file')
+    parser.add_argument('--out', type=new_file, help='write the metrics into this JSON file')
     parser.add_argument('--submission-dir', help="write the detections in WIDER FACE's submission format here")
     parser.add_argument('--show-dir', help='draw detections and ground truth into pictures below this folder')
     parser.add_argument('--score', type=float, default=0.3, help='draw detections from this score on (default: 0.3)')

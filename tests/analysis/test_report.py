@@ -219,6 +219,35 @@ def test_a_report_survives_what_is_missing(runs, toy_data, askd, tmp_path):
     assert 'Nothing to compare: no network has the hard of a seed of which its base has it.' in text
 
 
+def test_a_report_makes_do_with_later_seeds_other_places_and_most_pictures(runs, toy_data, askd, tmp_path):
+    """The weights of one seed are gone, the data have moved, and one picture of them is damaged."""
+    folder, root = tmp_path / 'runs', tmp_path / 'sets'
+    shutil.copytree(runs, folder)
+    shutil.copytree(toy_data, root / 'toys')
+    for config in folder.glob('*/*/vis_data/config.py'):
+        config.write_text(config.read_text().replace(str(toy_data), 'data/toys'))
+    for weights in folder.glob('base0/*.pth'):
+        weights.unlink()
+    damaged = sorted(root.glob('toys/WIDER_val/images/*/*.jpg'))[0]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    command = 'report', folder, '--out', tmp_path / 'report.html', '--ratios'
+    status, output, errors = askd(*command, '--data', root)
+    assert status == 0 and 'left out' not in output, output + errors
+    text = (tmp_path / 'report.html').read_text()
+    assert 'correlations of their attention maps' in text and 'Commonest failures' in text
+    for weights in folder.glob('base1/*.pth'):
+        weights.unlink()
+    status, output, _ = askd(*command, '--data', root)
+    assert status == 0 and output.count('left out') == 1
+    assert f'left out but for results and curves: Base 4x: {folder}/base0 has no weights' in output
+
+
+def test_a_folder_is_no_file_to_write(runs, askd, tmp_path):
+    """It is said at once, not when all is done."""
+    status, _, errors = askd('report', runs, '--out', tmp_path)
+    assert status == 2 and f'argument --out: {tmp_path} is a folder; name a file in it' in errors
+
+
 def test_a_report_of_nothing_is_refused(askd, tmp_path):
     status, _, errors = askd('report', tmp_path, '--out', tmp_path / 'report.html')
     assert status == 1 and 'no run in' in errors and not (tmp_path / 'report.html').exists()
@@ -262,7 +291,8 @@ def test_a_report_on_recognizers(toy_faces, askd, tmp_path):
     for name in ('', '-8x', '-8x_askd'):
         teacher = tmp_path / 'runs/hr/epoch_1.pth' if name.endswith('askd') else None
         cfg = small(f'toy/arcface_ir18-cbam_toy{name}', tmp_path, tmp_path / f'runs/{name or "hr"}', options, teacher)
-        cfg.test_dataloader.dataset.pipeline[-1].recipe = 'camera-drone'
+        for loader in (cfg.val_dataloader, cfg.test_dataloader):
+            loader.dataset.pipeline[-1].recipe = 'camera-drone'
         train(cfg)
     status, output, errors = askd('report', tmp_path / 'runs', '--out', tmp_path / 'report.html', '--ratios', 1, 8)
     assert status == 0 and 'left out' not in output, output + errors

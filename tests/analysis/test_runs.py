@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from askd_mmdet.analysis.runs import Run, differences, find_runs, flat, group_runs, resolution_of
 from askd_mmdet.training.checkpoint import read_checkpoint
-from askd_mmdet.training.config import load_config
+from askd_mmdet.training.config import load_config, moved
 from tests.toy_run import ASKD, BASE, HR, toy_config, train
 
 
@@ -131,6 +131,30 @@ def test_a_test_of_other_pictures_does_not_pass_for_the_own_one(tested):
     assert Run.read(folder).metrics == {'sample/hard': 70.0}
 
 
+def test_a_test_of_other_weights_than_the_newest_does_not_pass_for_the_own_one(tested):
+    """As of the best epoch by the test itself."""
+    folder, cfg = tested
+    cfg.load_from = '/elsewhere/epoch_2.pth'
+    add_test(folder, 'test', cfg, {'wider_face/hard': 50.0})
+    cfg.load_from = str(folder / 'best_wider_face_hard_epoch_1.pth')
+    add_test(folder, 'best', cfg, {'wider_face/hard': 60.0})
+    run = Run.read(folder)
+    assert run.checkpoint.name == 'epoch_2.pth' and run.metrics == {'wider_face/hard': 50.0}
+    assert run.tested_at['4x (best)'] == {'wider_face/hard': 60.0}
+    shutil.rmtree(folder / 'test')
+    assert Run.read(folder).metrics == Run.read(folder).validations[2]
+
+
+def test_a_validation_on_other_pictures_does_not_stand_for_the_test(tested):
+    folder, _ = tested
+    run = Run.read(folder)
+    assert run.metrics == run.validations[2] != {}
+    for name, value in (('ann_file', 'other.txt'), ('pipeline.2.ratio', 8)):
+        other = Run.read(folder)
+        other.cfg.merge_from_dict({f'val_dataloader.dataset.{name}': value})
+        assert other.metrics == {} and other.validations == run.validations
+
+
 def test_a_test_by_another_recipe_does_not_pass_for_the_own_one(tested):
     folder, cfg = tested
     cfg.test_dataloader.dataset.pipeline[2].recipe = 'camera-drone'
@@ -219,6 +243,28 @@ def test_a_network_of_other_first_weights_stays_another_when_it_is_resumed():
     scratch, fresh = changed(name), changed(name, **begun)
     resumed = changed(name, **{'randomness.seed': 1}, **begun, resume='auto')
     assert [group.runs for group in group_runs([scratch, fresh, resumed])] == [[scratch], [fresh, resumed]]
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'small/tinaface_r50-bn-cbam_masks-4x',
+        'small/arcface_ir18-cbam_faces-6px',
+        'detection/tinaface_r50-bn-cbam_coco-4x',
+    ],
+)
+def test_a_network_whose_data_lie_elsewhere_is_no_other(name):
+    runs = [changed(name), changed(name, **{'randomness.seed': 1})]
+    elsewhere = Run(runs[1].folder, Config(moved(runs[1].cfg.to_dict(), '/mnt/sets')))
+    assert '/mnt/sets' in str(elsewhere.cfg) and elsewhere.cfg != runs[1].cfg
+    assert len(group_runs([runs[0], elsewhere])) == 1
+
+
+def test_runs_behind_links_are_found_and_circles_end(runs, tmp_path):
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work/student').symlink_to(runs / 'student')
+    (tmp_path / 'work/round').symlink_to(tmp_path / 'work')
+    assert [run.folder for run in find_runs([tmp_path / 'work'])] == [tmp_path / 'work/student']
 
 
 def test_a_seed_that_comes_again_is_another_network():

@@ -49,6 +49,14 @@ def test_a_teacher_is_the_one_that_was_learned_from_or_else_that_of_the_seed():
     assert [teacher_run(run, groups) for run in bases] == [teachers[0], teachers[1], teachers[0]]
 
 
+def test_a_teacher_is_known_by_its_folder_after_a_move(tmp_path):
+    """Two teachers of one seed: by the seed alone the student would be compared with the wrong one."""
+    teachers = [finished(MASKS, folder) for folder in ('a', 'b')]
+    student = finished(f'{MASKS}-4x_askd', 'student', teacher=teachers[1])
+    moved = [Run(tmp_path / run.folder.relative_to('work_dirs'), run.cfg, files=run.files) for run in teachers]
+    assert teacher_run(student, group_runs([*moved, student])) is moved[1]
+
+
 @pytest.mark.parametrize('found', [True, False])
 def test_a_detector_that_finds_nothing_has_an_average_precision_of_zero(coco, tmp_path, found):
     """CocoMetric has no metric for it."""
