@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     settings = {name: getattr(args, name) for name in ('config', 'cfg_options', 'score', 'degrade', 'classes', 'tile')}
     settings |= dict(network=detector.fingerprint, pictures=show, crops=crops, margin=args.margin)
     journal = Journal(args.out, settings)
-    there = len({source.name for source in sources} & journal.names)
+    there = len(sources) - len(journal.missing(sources))
     counts = find_faces(sources, detect, journal, Output(args.out, show, args.crops, args.margin), args.batch_size)
     if not counts.pictures and not there:
         raise ValueError(f'none of the {len(sources)} sources could be read')

@@ -22,8 +22,9 @@ class CocoFaceDataset(ReplacesUnreadable, CocoDataset):
 
     Raises:
         FileNotFoundError: When the annotation is missing.
-        ValueError: When it has no category of that name, which CocoDataset would take for pictures without faces, or
-            `classes` has several, of which a network for faces would take all but the first for background.
+        ValueError: When it is not in COCO's format; when it has no category of that name, which CocoDataset would take
+            for pictures without faces, or `classes` has several, of which a network for faces would take all but the
+            first for background.
         RuntimeError: When `max_refetch` images in a row are unreadable or left out by a transform.
     """
 
@@ -35,7 +36,18 @@ class CocoFaceDataset(ReplacesUnreadable, CocoDataset):
             raise FileNotFoundError(
                 f"{self.ann_file} does not exist; it should hold the faces in COCO's format: {data_hint(self.ann_file)}"
             )
-        data_list = super().load_data_list()
+        try:
+            data_list = super().load_data_list()
+        except KeyError as error:
+            raise ValueError(
+                f"{self.ann_file} is not in COCO's format: {error} is missing. It has images (id, file_name, width, "
+                'height), annotations (id, image_id, category_id, bbox, area, iscrowd) and categories (id, name)'
+            ) from error
+        except (AssertionError, TypeError, ValueError) as error:  # a list, other things, or no JSON
+            raise ValueError(
+                f"{self.ann_file} is not in COCO's format, an object with images, annotations and categories "
+                f'({error}); write it again'
+            ) from error
         wanted = list(self.metainfo['classes'])
         if len(wanted) != 1 or not self.cat_ids:
             found = [category['name'] for category in load(self.ann_file)['categories']]

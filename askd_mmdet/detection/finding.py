@@ -73,8 +73,9 @@ def find_faces(sources: list[Source], detect: Detect, journal: Journal, output: 
 
     Raises:
         OSError: When something cannot be written.
+        ValueError: See :meth:`Journal.missing`.
     """
-    missing = [source for source in sources if source.name not in journal.names]
+    missing = journal.missing(sources)
     pictures = [source for source in missing if not source.is_video]
     counts = Counts()
     found = ahead(searched(ahead(_read(pictures)), detect, batch_size))
@@ -86,7 +87,7 @@ def find_faces(sources: list[Source], detect: Detect, journal: Journal, output: 
         if output.show != 'none':
             write_picture(output.folder / source.result, output.render(image, faces))
         output.write_crops(image, faces, source.result)
-        journal.add(picture_entry(source.name, image.shape[1::-1], faces))
+        journal.add(source, picture_entry(source.name, image.shape[1::-1], faces))
         counts = counts.plus(1, len(faces.boxes), 0)
     for source in missing[len(pictures) :]:
         try:
@@ -95,7 +96,7 @@ def find_faces(sources: list[Source], detect: Detect, journal: Journal, output: 
             _warn(f'{error}; left it out')
             counts = counts.plus(0, 0, 1)
             continue
-        journal.add(entry)
+        journal.add(source, entry)
         counts = counts.plus(len(entry['frames']), sum(len(frame['scores']) for frame in entry['frames']), 0)
     return counts
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from askd_mmdet.detection.detector import Detections
+from askd_mmdet.detection.sources import Source
 from askd_mmdet.detection.submission import write_detections
-from askd_mmdet.training.files import replace_text
+from askd_mmdet.training.files import first_names, replace_text
 
 JOURNAL = 'detections.jsonl'
 
@@ -30,7 +31,8 @@ def _faces(found):
 
 
 class Journal:
-    """A file of JSON lines: first the settings, then the entry of each picture or video that is done.
+    """A file of JSON lines: first the settings, then the entry of each picture or video that is done, with the file's
+    stamp, see :class:`Source`.
 
     Args:
         folder: Of the results. One that has other things in it is refused.
@@ -52,22 +54,40 @@ class Journal:
             replace_text(self.path, whole.decode())
         try:
             before, *entries = map(json.loads, whole.splitlines())
-            self.names = {entry['name'] for entry in entries}
+            self.stamps = {entry['name']: entry['file'] for entry in entries}
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f'{self.path} is damaged ({error}); delete {folder}, or name another --out') from error
         if other := [name for name in settings if before.get(name) != settings[name]]:
             told = ', '.join(f'{name} {before.get(name)}, now {settings[name]}' for name in other)
             raise ValueError(f'{folder} has results of other settings ({told}); name another --out, or delete it')
 
-    def add(self, entry: dict) -> None:
+    def missing(self, sources: Iterable[Source]) -> list[Source]:
+        """Those of the sources that have no entry yet.
+
+        Raises:
+            ValueError: When entries are of other files by the names of some.
+        """
+        sources = list(sources)
+        known = [source for source in sources if source.name in self.stamps]
+        if other := [source.name for source in known if source.stamp != self.stamps[source.name]]:
+            raise ValueError(
+                f'{self.path.parent} has results of {len(other)} other files by the names of these, or they have '
+                f'changed since: {first_names(other)}; name another --out, or delete it'
+            )
+        return [source for source in sources if source.name not in self.stamps]
+
+    def add(self, source: Source, entry: dict) -> None:
         with self.path.open('a', encoding='utf-8') as file:
-            file.write(json.dumps(entry) + '\n')
-        self.names.add(entry['name'])
+            file.write(json.dumps(dict(entry, file=source.stamp)) + '\n')
+        self.stamps[source.name] = source.stamp
 
     def entries(self) -> Iterator[dict]:
         with self.path.open(encoding='utf-8') as file:
             next(file)
-            yield from map(json.loads, file)
+            for line in file:
+                entry = json.loads(line)
+                del entry['file']
+                yield entry
 
 
 def pictures_of(entries: Iterable[dict]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

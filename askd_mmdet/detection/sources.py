@@ -34,6 +34,14 @@ class Source(NamedTuple):
         return self.name if isinstance(self.path, str) else str(self.path)
 
     @property
+    def stamp(self) -> list[int] | None:
+        """The bytes of its file and the nanosecond of their last change; None where there is no file."""
+        if not isinstance(self.path, Path):
+            return None
+        found = self.path.stat()
+        return [found.st_size, found.st_mtime_ns]
+
+    @property
     def result(self) -> str:
         """The name of the picture or video with its faces."""
         if self.is_video:

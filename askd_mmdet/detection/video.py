@@ -148,11 +148,13 @@ class _Live:
 def write_video(path: Path, rate: float, size: tuple[int, int]) -> Iterator['_Counted']:
     """A writer (`write(frame)`) of frames BGR uint8 (H, W, 3) into an MP4 file, which is there when it is whole.
 
-    An odd column or row at the right or the bottom is left out, as the format cannot hold it.
+    An odd column or row at the right or the bottom is left out, and of the rate what the format cannot hold.
 
     Raises:
         OSError: When it cannot be written, as on a full disk.
     """
+    # OpenCV takes a fraction over a power of ten, whose numerator has 16 bits in MPEG-4.
+    rate = round(rate, int(math.log10(0xFFFF / rate)))
     with part_of(path, '.mp4') as part:
         with quiet():
             writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*'mp4v'), rate, size)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from askd_mmdet.commands import detect as command
-from askd_mmdet.detection import FaceDetector
+from askd_mmdet.detection import FaceDetector, video
 from askd_mmdet.detection.drawing import crop_face, draw_faces, hide_faces, pixels
 from askd_mmdet.detection.submission import read_detections
 from tests.toy_run import HR, ROOT, random_network, toy_config
@@ -146,7 +147,8 @@ def test_without_pictures_in_the_formats_of_others(tool, photos, tmp_path):
     out = tmp_path / 'detections'
     assert names_in(out) == ['detections.jsonl']
     kept = entries(out)
-    assert json.loads((tmp_path / 'new/a.json').read_text()) == kept and len(kept) == 4
+    written = json.loads((tmp_path / 'new/a.json').read_text())
+    assert written == [{key: entry[key] for key in entry if key != 'file'} for entry in kept] and len(kept) == 4
     for entry in kept:
         boxes, scores = read_detections(tmp_path / 'submission' / f'{entry["name"][0]}.txt')
         corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
@@ -195,6 +197,31 @@ def test_what_is_done_is_not_done_again(tool, photos, tmp_path, monkeypatch):
         assert status == 1 and 'has results of other settings' in errors and message in errors
     (out / 'detections.jsonl').write_text('{}\nno json\n')
     assert 'detections.jsonl is damaged' in tool(photos)[2]
+
+
+def test_another_picture_of_the_same_name_is_not_taken_for_done(tool, photos, tmp_path):
+    """Cameras number their pictures anew for every card: faces that are taken for hidden would be published."""
+    for folder, name in (('first', 'a.png'), ('second', 'Straße im Süden/b c.png')):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photos / name, tmp_path / folder / 'IMG_1.png')
+    assert tool('first', '--blur', 'fill')[0] == 0
+    hidden = (tmp_path / 'detections/IMG_1.png').read_bytes()
+    status, _, errors = tool('second', '--blur', 'fill')
+    assert status == 1 and 'detections has results of 1 other files by the names of these' in errors
+    assert 'IMG_1.png; name another --out' in errors
+    assert (tmp_path / 'detections/IMG_1.png').read_bytes() == hidden
+    assert tool('first', '--blur', 'fill')[0] == 0
+
+
+@pytest.mark.parametrize('rate', [9.99, 25, 30000 / 1001, 59.94, 66.123, 119.883, 120.013, 239.7123, 1000.5])
+def test_a_rate_that_the_format_cannot_hold_is_rounded(tmp_path, rate):
+    """MPEG-4 has 16 bits for it: slow motion of a telephone would end the whole command."""
+    frames = [np.full((32, 48, 3), 20 * i, np.uint8) for i in range(5)]
+    with video.write_video(tmp_path / 'a.mp4', rate, (48, 32)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    read, found = read_video(tmp_path / 'a.mp4')
+    assert len(read) == 5 and found == pytest.approx(rate, rel=1e-3)
 
 
 def test_the_results_are_no_sources(tool, photos, tmp_path):

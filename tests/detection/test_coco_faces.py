@@ -42,6 +42,20 @@ def write_faces(folder, category):
         (folder / f'{split}.json').write_text(json.dumps(content))
 
 
+NO_OBJECT = "data/coco_faces/train.json is not in COCO's format, an object with images, annotations and categories ("
+
+
+def changed(change):
+    """What changes the content of the training's annotation."""
+
+    def damage(folder):
+        content = json.loads((folder / 'train.json').read_text())
+        change(content)
+        (folder / 'train.json').write_text(json.dumps(content))
+
+    return damage
+
+
 @pytest.fixture
 def train(askd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -91,6 +105,17 @@ def test_a_teacher_and_a_student_train_on_coco_s_format_and_survive_damage(train
             ['train_dataloader.dataset.metainfo.classes=[person,face]'],
             "found classes=['person', 'face'], expected one of the categories",
         ),
+        *(
+            (changed(change), (), f"data/coco_faces/train.json is not in COCO's format{message}")
+            for change, message in (
+                (lambda content: [each.pop('area') for each in content['annotations']], ": 'area' is missing"),
+                (lambda content: content['images'][1].pop('height'), ": 'height' is missing"),
+                (lambda content: content.pop('categories'), ": 'categories' is missing"),
+                (lambda content: content['annotations'][1].update(id=1), ', an object with images'),
+            )
+        ),
+        (lambda folder: (folder / 'train.json').write_text('[]'), (), NO_OBJECT),
+        (lambda folder: (folder / 'train.json').write_text('{"images": ['), (), NO_OBJECT),
     ],
 )
 def test_what_is_missing_is_named(train, tmp_path, damage, options, message):
