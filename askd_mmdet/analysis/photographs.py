@@ -168,7 +168,7 @@ def face_reader(args: argparse.Namespace, embedder: Embedder) -> Callable[[Path]
     def read(source: Path) -> Faces:
         if source.suffix == '.npz' and not source.is_dir():
             return read_or_embed(source, embedder, args.batch_size)
-        folder, names = (source, None) if source.is_dir() else (source.resolve().parent, [source.name])
+        folder, names = (source, None) if source.is_dir() else (source.parent.resolve(), [source.name])
         result = embed_photographs(detector, embedder, folder, names, find_landmarks, args.batch_size)
         for reason, left_out in (('cannot read', result.unreadable), ('found no face in', result.without_face)):
             for name in left_out:

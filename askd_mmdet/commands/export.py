@@ -6,6 +6,7 @@ pixels, 0.02 and 2e-3.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from askd_mmdet.arguments import add_options, new_file
@@ -62,4 +63,12 @@ def read_pictures(folder: Path) -> list:
     names = find_pictures(folder)
     if not names:
         raise FileNotFoundError(f'{folder} holds no picture')
-    return [read_picture(folder / name) for name in names]
+    pictures = []
+    for name in names:
+        try:
+            pictures.append(read_picture(folder / name))
+        except (OSError, ValueError) as error:
+            print(f'warning: cannot read {folder / name} ({error}), left it out', file=sys.stderr)
+    if not pictures:
+        raise ValueError(f'{folder}: none of {len(names)} pictures can be read')
+    return pictures

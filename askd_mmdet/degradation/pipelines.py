@@ -4,9 +4,11 @@ Of data sets that are built, and of configs.
 """
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
@@ -50,6 +52,25 @@ def pipeline_of(dataset: dict) -> list[dict]:
 def degradation_hooks(cfg: Config) -> list[dict]:
     """The settings of a config's LowResolutionHook: none or one."""
     return [hook for hook in cfg.get('custom_hooks') or () if type_name(hook) == 'LowResolutionHook']
+
+
+def build_pipeline(cfg: Config, steps: list, degrade: bool) -> Compose:
+    """The transforms that make a network's input of a picture in use.
+
+    Args:
+        cfg: Of the experiment.
+        steps: The transforms; those in them that degrade are changed.
+        degrade: Whether to degrade as the config's test does, by its `LowResolution` or `LowResolutionHook`, or not.
+    """
+    if not degrade:
+        for step in steps:
+            if isinstance(step, dict) and type_name(step) == 'LowResolution':
+                step.update(ratio=1, size=None)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        pipeline = Compose(steps)
+        for hook in degradation_hooks(cfg) if degrade else []:
+            HOOKS.build(hook).degrade_test(SimpleNamespace(pipeline=pipeline))
+    return pipeline
 
 
 def degradation_of(cfg: Config, split: str = 'test') -> dict:

@@ -4,17 +4,15 @@ import copy
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from mmdet.models import BaseDetector
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.registry import HOOKS, DefaultScope
+from mmengine.registry import DefaultScope
 
-from askd_mmdet.degradation.pipelines import degradation_hooks, pipeline_of
+from askd_mmdet.degradation.pipelines import build_pipeline, pipeline_of
 from askd_mmdet.training import build_model, load_weights
 from askd_mmdet.training.config import load_config, type_name
 from askd_mmdet.training.inference import Picture, cannot_read, run_readable, set_up
@@ -154,16 +152,8 @@ def _build_pipeline(cfg, degrade):
     loads, steps = [], _without_annotations(pipeline_of(cfg.test_dataloader.dataset))
     while _loads_pictures(steps[0]):
         loads.append(steps.pop(0))
-    if not degrade:
-        for step in steps:
-            if type_name(step) == 'LowResolution':
-                step.update(ratio=1, size=None)
     to_float32 = any(step.get('to_float32', False) for step in loads)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        pipeline = Compose([dict(type='LoadPicture', to_float32=to_float32), _widen_strip, *steps])
-        for hook in degradation_hooks(cfg) if degrade else []:
-            HOOKS.build(hook).degrade_test(SimpleNamespace(pipeline=pipeline))
-    return pipeline
+    return build_pipeline(cfg, [dict(type='LoadPicture', to_float32=to_float32), _widen_strip, *steps], degrade)
 
 
 def _widen_strip(results):

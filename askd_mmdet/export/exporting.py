@@ -12,6 +12,7 @@ from torch import nn
 from askd_mmdet.degradation.transform import walk
 from askd_mmdet.export.network import DetectorNetwork, EmbedderNetwork, write_onnx
 from askd_mmdet.export.runner import Detections, OnnxFaceDetector, OnnxFaceEmbedder
+from askd_mmdet.progress import track
 from askd_mmdet.training.files import part_of
 
 
@@ -128,7 +129,7 @@ def check_candidates(
     """
     file = OnnxFaceDetector(path, 'cpu')
     head, largest = detector.model.bbox_head, []
-    for picture in pictures:
+    for picture in track(pictures, 'comparing with torch'):
         inputs, sample = prepared(detector.pipeline, picture)
         image = file.prepare(picture)
         _check_preparation(image, inputs, 0)
@@ -151,7 +152,7 @@ def check_suppression(path: Path, plain: OnnxFaceDetector, pictures: list[np.nda
         ValueError: When it does not.
     """
     file = OnnxFaceDetector(path, 'cpu')
-    for picture in pictures:
+    for picture in track(pictures, 'comparing with torch'):
         _, scores = plain.session.run(None, dict(images=plain.prepare(picture)[None]))
         # No box of a lower score has a say in what stays of those above.
         plain.min_score = file.min_score = float(np.sort(scores[0])[-CANDIDATES:][0])
@@ -179,7 +180,7 @@ def check_embeddings(path: Path, embedder, pictures: list[np.ndarray], tolerance
     """
     file = OnnxFaceEmbedder(path, 'cpu')
     largest = 0
-    for picture in pictures:
+    for picture in track(pictures, 'comparing with torch'):
         inputs, sample = prepared(embedder.pipeline, picture)
         # Of a value in the middle between two grey levels either is right.
         _check_preparation(file.prepare(picture), inputs, 1)

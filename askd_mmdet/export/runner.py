@@ -19,9 +19,19 @@ class Detections(NamedTuple):
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """A picture as BGR, uint8 (H, W, 3), upright."""
+    """A picture as BGR, uint8 (H, W, 3), upright, 16 bits a pixel scaled to 8."""
     with Image.open(path) as picture:
-        return cv2.cvtColor(np.asarray(ImageOps.exif_transpose(picture).convert('RGB')), cv2.COLOR_RGB2BGR)
+        sixteen = picture.mode.startswith('I;16') or (picture.mode == 'I' and picture.format == 'PPM')
+        if picture.mode[0] in 'FI' and not sixteen:
+            raise ValueError(f"pixels of Pillow's mode {picture.mode} have no range that is known")
+        upright = ImageOps.exif_transpose(picture)
+    if sixteen:
+        return cv2.cvtColor((np.asarray(upright) >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    if upright.mode == 'LA':
+        ground = Image.new('RGBA', upright.size, (124, 117, 104, 255))
+        ground.alpha_composite(upright.convert('RGBA'))
+        upright = ground
+    return cv2.cvtColor(np.asarray(upright.convert('RGB')), cv2.COLOR_RGB2BGR)
 
 
 class _Network:

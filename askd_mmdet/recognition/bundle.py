@@ -3,6 +3,7 @@
 import io
 import pickle
 from pathlib import Path
+from struct import Struct
 
 import numpy as np
 
@@ -19,6 +20,13 @@ class _DataUnpickler(pickle._Unpickler):
         if (module, name) not in _ADMITTED:
             raise pickle.UnpicklingError(f'refused: it asks for {module}.{name}')
         return _ADMITTED[module, name]
+
+    def load_bytearray8(self):
+        # Python's own reserves the bytes before it reads any.
+        (length,) = Struct('<Q').unpack(self.read(8))
+        self.append(bytearray(self.read(length)))
+
+    dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
 
 
 class _Dtype:

@@ -9,10 +9,10 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from askd_mmdet.degradation.pipelines import build_pipeline, pipeline_of
 from askd_mmdet.training import build_model, load_weights
 from askd_mmdet.training.config import load_config, type_name
 from askd_mmdet.training.files import part_of
@@ -29,7 +29,7 @@ class FaceEmbedder:
             prepares the pictures.
         checkpoint: The weights, which must fit the model.
         device: A device of torch; by default a GPU where there is one.
-        degrade: Whether to degrade pictures to the resolution of the config's test, as `LowResolution` is set there.
+        degrade: Whether to degrade pictures as the config's test does, by its `LowResolution` or `LowResolutionHook`.
             By default they are embedded as they are: real LR pictures need no degradation.
 
     Attributes:
@@ -57,13 +57,9 @@ class FaceEmbedder:
                 f'{cfg.filename or "the config"}: expected a model of type FaceRecognizer and a test_dataloader; take '
                 'one of askd_mmdet::recognition/'
             )
-        steps = cfg.test_dataloader.dataset.pipeline
-        for step in steps:
-            if type_name(step) == 'LowResolution' and not degrade:
-                step.update(ratio=1, size=None)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.model = build_model(cfg)
-            self.pipeline = Compose(steps)
+            self.pipeline = build_pipeline(cfg, copy.deepcopy(pipeline_of(cfg.test_dataloader.dataset)), degrade)
         load_weights(self.model, checkpoint)
         set_up(self.model, device)
         self.fingerprint = fingerprint(self.model)

@@ -21,8 +21,8 @@ from askd_mmdet.training.pictures import PICTURES, find_pictures, read_picture, 
 
 TILE = 112
 CAPTION = 36
-# Nobody looks at more, and a JPEG ends at 65,500 pixels.
-SHEET_PROBES = 100
+# Of each: nobody looks at more, and a JPEG ends at 65,500 pixels.
+SHEET_PROBES = SHEET_FACES = 100
 
 
 def embed_folder(embedder: FaceEmbedder, folder: Path, batch_size: int) -> Faces:
@@ -53,7 +53,7 @@ def read_or_embed(source: Path, embedder: FaceEmbedder, batch_size: int) -> Face
     if source.is_dir():
         return embed_folder(embedder, source, batch_size)
     if source.suffix != '.npz':
-        return Faces(str(source.resolve().parent), [source.name], embedder.embed([source]), embedder.fingerprint)
+        return Faces(str(source.parent.resolve()), [source.name], embedder.embed([source]), embedder.fingerprint)
     faces = read_faces(source)
     if faces.fingerprint != embedder.fingerprint:
         raise ValueError(
@@ -71,7 +71,7 @@ def draw_sheet(probes: Faces, gallery: Faces, found: list[list[tuple[int, float]
         gallery: The faces that were looked among.
         found: For each probe the numbers of its best gallery faces, and their cosines.
     """
-    found = found[:SHEET_PROBES]
+    found = [best[:SHEET_FACES] for best in found[:SHEET_PROBES]]
     own = face_pictures(probes, set(range(len(found))))
     others = face_pictures(gallery, {j for best in found for j, _ in best})
     rows = [
@@ -123,7 +123,7 @@ def search_gallery(
         gallery: The faces to look among, embedded by the same network.
         top: Faces for each probe.
         table: Also write probe, rank, gallery and cosine to this CSV file.
-        sheet: Also draw the first probes into this picture, each in a row with its best gallery faces.
+        sheet: Also draw the first probes into this picture, each in a row with its best gallery faces; 100 at most.
 
     Returns:
         Probe, rank from 1, gallery face and cosine, a row each, best first.

@@ -306,7 +306,7 @@ def make_face_identities(
         (pairs >= 20 and pairs % 20 == 0, 'pairs', pairs, 'a multiple of 20: ten folds, half of each of one person'),
         (probes >= 1, 'probes', probes, 'at least 1'),
         (gallery >= mates, 'gallery', gallery, f'at least {mates}: one of everybody whom the probes show'),
-        (distractors >= 0, 'distractors', distractors, 'at least 0'),
+        (distractors >= 1, 'distractors', distractors, 'at least 1'),
         (size >= 16, 'size', size, 'at least 16 pixels'),
         (seed >= 0, 'seed', seed, 'at least 0'),
     )

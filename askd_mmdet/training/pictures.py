@@ -181,9 +181,11 @@ def write_picture(path: Path, image: np.ndarray) -> None:
     ending = path.suffix.lower()
     kind = '.ppm' if ending == '.pgm' else ending  # which readers tell by the content, and OpenCV refuses for colours
     try:
-        _, content = cv2.imencode(kind, image, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    except cv2.error as error:
-        raise ValueError(f'{path}: a picture {image.shape} cannot be written as {ending}') from error
+        is_written, content = cv2.imencode(kind, image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    except cv2.error:
+        is_written = False
+    if not is_written:
+        raise ValueError(f'{path}: a picture {image.shape} cannot be written as {ending}')
     replace_bytes(path, content.tobytes())
 
 

@@ -1,4 +1,4 @@
-# Identification instead of verification: data/people/{Probe,Gallery_Match,Gallery_Distractor}/<person>_....jpg.
+# Identification instead of verification: data/people/{Probe,Gallery_Match,Gallery_Distractor}/<number>_....jpg.
 _base_ = './arcface_ir50-cbam_people.py'
 val_dataloader = dict(
     dataset=dict(

@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from skimage.data import lfw_subset
 
-from askd_mmdet.recognition.embedder import FaceEmbedder, read_faces
+from askd_mmdet.recognition.embedder import FaceEmbedder, Faces, read_faces
+from askd_mmdet.recognition.gallery import draw_sheet
 
 MODEL = dict(
     type='FaceRecognizer',
@@ -141,6 +142,23 @@ def test_search_takes_pictures_folders_and_files(tool, faces):
     assert one == [row for row in whole if row[0] == '01.png']
     own = rows_of(tool('search', faces / 'probes/01.png', faces / 'probes', '--top', 9)[1])
     assert sorted(row[2] for row in own) == ['00.png', '02.png']  # itself it need not find
+
+
+def test_a_link_is_a_face_of_its_own_name(tool, faces):
+    """It is drawn, and itself not found, though the file that it stands for is."""
+    (faces / 'gallery/a link.png').symlink_to(faces / 'probes/00.png')
+    arguments = faces / 'gallery/a link.png', faces / 'gallery', '--top', 99, '--sheet', faces / 'sheet.png'
+    status, output, errors = tool('search', *arguments)
+    assert status == 0, errors
+    found = [row[2] for row in rows_of(output)]
+    assert len(found) == 12 and found[0] == 'deep/00.png' and 'a link.png' not in found
+    assert cv2.imread(str(faces / 'sheet.png'))[:112, :112].std() > 5
+
+
+def test_a_sheet_has_no_more_columns_than_a_picture_can_hold(faces):
+    probes = Faces(str(faces / 'probes'), ['00.png'], np.ones((1, 2), np.float32), '')
+    gallery = Faces(str(faces / 'gallery'), ['03.png'], np.ones((1, 2), np.float32), '')
+    assert draw_sheet(probes, gallery, [[(0, 1.0)] * 600]).shape == (148, 101 * 112, 3)
 
 
 def test_embeddings_of_another_network_are_refused(tool, faces):

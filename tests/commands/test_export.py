@@ -109,6 +109,21 @@ def test_what_is_opened(askd, weights, faces):
     assert isinstance(open_embedder(EMBEDDER, weights / 'embedder.pth', options=options), FaceEmbedder)
 
 
+def test_pictures_that_cannot_be_read_are_named_and_left_out(askd, weights, faces, capsys):
+    (faces / 'faces/2.png').write_bytes(b'damaged')
+    command = 'export', EMBEDDER, weights / 'embedder.pth', faces / 'e.onnx', '--pictures', faces / 'faces'
+    status, output, errors = askd(*command)
+    assert status == 0 and 'on 5 pictures' in output, errors
+    assert (
+        f'cannot read {faces}/faces/2.png (no picture), left it out' in errors
+        and 'comparing with torch: 5 in' in errors
+    )
+    for path in (faces / 'faces').iterdir():
+        path.write_bytes(b'damaged')
+    status, _, errors = askd(*command)
+    assert status == 1 and f'{faces}/faces: none of 6 pictures can be read' in errors
+
+
 def test_mistakes_are_one_message(askd, weights, faces):
     (faces / 'empty').mkdir()
     torch.save({}, faces / 'none.pth')

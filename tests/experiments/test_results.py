@@ -47,10 +47,11 @@ def test_the_interval_is_scipys():
 
 @pytest.mark.parametrize('seeds', [2, 3, 5, 10])
 def test_four_of_five_experiments_find_the_detectable_difference(seeds):
-    """By trying: with a spread of one, and a difference of so many halves of the interval which that spread gives."""
-    half = stats.t.ppf(0.975, seeds - 1) / np.sqrt(seeds)
-    differences = np.random.default_rng(0).normal(detectable(seeds) * half, 1, (100_000, seeds))
-    found = stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05
+    """By trying: one experiment gives an interval, and another one has a true difference of so many halves of it."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0, 1, (2, 100_000, seeds))
+    half = stats.sem(first, axis=1) * stats.t.ppf(0.975, seeds - 1)
+    found = stats.ttest_1samp(second + detectable(seeds) * half[:, None], 0, axis=1).pvalue < 0.05
     assert found.mean() == pytest.approx(0.8, abs=0.005)
 
 

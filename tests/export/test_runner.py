@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from skimage import data
 from torchvision.ops import nms
 
@@ -18,6 +19,7 @@ from askd_mmdet.degradation.low_resolution import enlarge
 from askd_mmdet.export import runner
 from askd_mmdet.export.exporting import export_detector, export_embedder
 from askd_mmdet.export.runner import OnnxFaceDetector, OnnxFaceEmbedder, suppress
+from askd_mmdet.training.pictures import read_picture
 from tests.export.networks import build_detector, build_embedder, pictures
 
 
@@ -28,6 +30,41 @@ def files(tmp_path_factory):
     export_detector(build_detector('bn', folder), folder / 'detector.onnx', pictures=pictures(1))
     export_embedder(build_embedder(folder), folder / 'embedder.onnx', pictures(1))
     return folder
+
+
+GREYS = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
+
+
+@pytest.mark.parametrize(
+    'picture, name',
+    [
+        (Image.fromarray(GREYS), 'a.png'),
+        (Image.fromarray(GREYS), 'a.tif'),
+        (Image.fromarray(GREYS), 'a.pgm'),
+        (Image.fromarray((GREYS >> 8).astype(np.uint8)), 'a.png'),
+        (Image.new('LA', (8, 8), (0, 128)), 'a.png'),
+        (Image.new('RGBA', (8, 8), (9, 80, 200, 30)), 'a.png'),
+        (Image.new('CMYK', (8, 8), (9, 80, 200, 30)), 'a.tif'),
+        (Image.fromarray(data.astronaut()).convert('P'), 'a.png'),
+        (Image.fromarray(data.astronaut()), 'a.jpg'),
+    ],
+    ids=lambda value: getattr(value, 'mode', value),
+)
+@pytest.mark.parametrize('turned', [1, 6])
+def test_it_reads_pictures_as_the_embedder_in_torch_does(tmp_path, picture, name, turned):
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    picture.save(tmp_path / name, **({} if name == 'a.pgm' else dict(exif=exif)))
+    found, expected = runner.read_picture(tmp_path / name), read_picture(tmp_path / name)
+    # Of JPEGs, two libraries round two thirds of the pixels alike.
+    assert np.abs(found.astype(int) - expected).max() <= 2 * name.endswith('jpg') and found.shape == expected.shape
+
+
+@pytest.mark.parametrize('kind', [np.float32, np.int32])
+def test_pixels_without_a_range_are_refused(tmp_path, kind):
+    Image.fromarray(GREYS.astype(kind)).save(tmp_path / 'a.tif')
+    with pytest.raises(ValueError, match='have no range that is known'):
+        runner.read_picture(tmp_path / 'a.tif')
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.sampled_from([0.0, 0.3, 0.5, 0.9]))

@@ -135,10 +135,11 @@ def memory_peak(path):
     [
         b'\x80\x02]r\xff\xff\xff\x0f.',  # the list goes to place 268 million of the memo
         b'\x80\x04\x8e' + (1 << 33).to_bytes(8, 'little') + b'abc.',  # bytes of 8 GiB
+        b'\x80\x05\x96' + (1 << 33).to_bytes(8, 'little') + b'abc.',  # a bytearray of 8 GiB
         b'\x80\x04\x95' + (1 << 33).to_bytes(8, 'little') + b'].',  # a frame of 8 GiB
         pickle.dumps((PICTURES[:2], NESTED)),
     ],
-    ids=['memo', 'bytes', 'frame', 'nested'],
+    ids=['memo', 'bytes', 'bytearray', 'frame', 'nested'],
 )
 def test_a_bundle_takes_no_more_memory_than_it_has_bytes(tmp_path, content):
     (tmp_path / 'a.bin').write_bytes(content)

@@ -96,6 +96,23 @@ def test_embeddings_are_those_of_the_network_called_by_hand(checkpoint, pictures
     assert np.abs(embeddings - other).max() > 1e-2
 
 
+def test_a_data_set_in_another_and_a_hook_that_degrades_are_known(checkpoint, pictures):
+    """As those of a search for hyper-parameters, and of a config that is made a student by hooks."""
+    wrapped = config()
+    inner = wrapped.test_dataloader.dataset
+    wrapped.test_dataloader.dataset = dict(type='held_out_split', dataset=inner, part='held_out')
+    hooked = config()
+    hooked.test_dataloader.dataset.pipeline[-1:] = [dict(type='PackInputs')]
+    hooked.custom_hooks = [dict(type='LowResolutionHook', ratio=4, after='Resize')]
+    for degrade in (False, True):
+        expected = FaceEmbedder(config(), checkpoint, 'cpu', degrade).embed(pictures)
+        for cfg in (wrapped, hooked):
+            np.testing.assert_allclose(
+                FaceEmbedder(cfg, checkpoint, 'cpu', degrade).embed(pictures), expected, atol=1e-6
+            )
+    assert np.abs(expected - FaceEmbedder(config(), checkpoint, 'cpu').embed(pictures)).max() > 0.01
+
+
 def test_a_config_file_and_pictures_in_files_give_the_same(checkpoint, pictures, tmp_path):
     config().dump(tmp_path / 'network.py')
     embedder = FaceEmbedder(tmp_path / 'network.py', checkpoint)

@@ -250,7 +250,7 @@ def test_the_same_arguments_give_the_same_bytes_in_another_process(toy, tmp_path
 def test_seed_and_size_change_the_pictures(toy, tmp_path):
     small = dict(train_identities=1, train_pictures=1, validation_identities=2, pairs=20, probes=1, gallery=1)
     for name, options in {'one': {}, 'two': dict(seed=1), 'three': dict(size=48)}.items():
-        make_face_identities(tmp_path / name, **small, distractors=0, **options)
+        make_face_identities(tmp_path / name, **small, distractors=1, **options)
     one, two, three = ((tmp_path / name / 'Probe/0_0.jpg').read_bytes() for name in ('one', 'two', 'three'))
     assert np.abs(pixels(one).astype(int) - pixels(two)).mean() > 5
     reduced = Image.fromarray(pixels(one)).resize((48, 48), Image.Resampling.BOX)
@@ -322,7 +322,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
         (dict(pairs=30), 'pairs is 30, expected a multiple of 20: ten folds, half of each of one person'),
         (dict(probes=0), 'probes is 0'),
         (dict(gallery=3), 'gallery is 3, expected at least 4: one of everybody whom the probes show'),
-        (dict(distractors=-1), 'distractors is -1, expected at least 0'),
+        (dict(distractors=0), 'distractors is 0, expected at least 1'),
         (dict(size=15), 'size is 15, expected at least 16 pixels'),
         (dict(seed=-1), 'seed is -1, expected at least 0'),
     ],

@@ -18,6 +18,7 @@ from askd_mmdet.training.pictures import (
     labelled_pictures,
     picture_size,
     read_picture,
+    write_picture,
 )
 from tests.recognition.formats import jpeg, mutations
 
@@ -299,3 +300,11 @@ def test_a_mirror_draws_and_leaves_what_mmcvs_flip_does(prob):
 def test_a_share_of_mirrored_pictures_is_one():
     with pytest.raises(ValueError, match=r'RandomMirror: found prob=1\.5, expected .*at most 1'):
         RandomMirror(1.5)
+
+
+@pytest.mark.parametrize('name', ['wide.jpg', 'wide.webp'])
+def test_a_picture_that_its_format_cannot_hold_is_refused(tmp_path, name):
+    """OpenCV raises for the one, and says no for the other."""
+    with pytest.raises(ValueError, match=rf'{name}: a picture \(2, 70000, 3\) cannot be written as \{name[4:]}'):
+        write_picture(tmp_path / name, np.zeros((2, 70000, 3), np.uint8))
+    assert not [*tmp_path.iterdir()]
