@@ -55,9 +55,10 @@ def split_wider_face(images: Path, annotation: Path, ground_truth: Path, out: Pa
 
     from askd_mmdet.detection.wider_face_dataset import read_annotations
     from askd_mmdet.detection.wider_face_protocol import SETTINGS, load_ground_truth
+    from askd_mmdet.folders import replace_folder
     from askd_mmdet.progress import track
     from askd_mmdet.toy.wider_face import write_annotations, write_ground_truth
-    from askd_mmdet.training.files import first_names, replace_folder
+    from askd_mmdet.training.files import first_names
 
     if out.exists():
         raise FileExistsError(f'{out} exists already; name a new folder')

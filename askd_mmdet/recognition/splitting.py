@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from askd_mmdet.folders import replace_folder
 from askd_mmdet.progress import track
-from askd_mmdet.training.files import first_names, replace_folder, replace_text
+from askd_mmdet.training.files import first_names, replace_text
 from askd_mmdet.training.held_out import draw_pairs
 from askd_mmdet.training.pictures import find_pictures
 from askd_mmdet.training.settings import check_number

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from askd_mmdet.training.files import replace_folder
+from askd_mmdet.folders import replace_folder
 
 
 def write_folder(

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 
 def data_hint(path: str | Path) -> str:
@@ -39,17 +38,6 @@ def replace_bytes(path: Path, content: bytes) -> None:
     """:func:`replace_text` of any content."""
     with part_of(path) as part:
         part.write_bytes(content)
-
-
-@contextmanager
-def replace_folder(path: Path) -> Iterator[Path]:
-    """A name under which to make a folder, which takes the place of `path` when all went well; else nothing is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f'.{path.name}-', dir=path.parent) as temporary:
-        yield Path(temporary, 'new')
-        if path.exists():
-            os.replace(path, Path(temporary, 'old'))
-        os.replace(Path(temporary, 'new'), path)
 
 
 @contextmanager
