@@ -1,8 +1,10 @@
 """The runs of a plan: their commands, a work directory that belongs to one experiment, and what came out."""
 
 import fcntl
+import json
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from askd_mmdet.experiments.estimate import seconds_of
 from askd_mmdet.experiments.jobs import Job, askd, run_jobs
 from askd_mmdet.experiments.plan import Plan
 from askd_mmdet.experiments.results import save_results
+from askd_mmdet.training.config import load_config
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.version import __version__
 
@@ -37,19 +40,32 @@ class Launch:
     gpus: int = 1
 
 
-def write_config(cfg: Config, path: Path) -> None:
-    """Keep the config of a run beside its directory; a directory belongs to one experiment.
+def write_config(cfg: Config, path: Path, work_dir: Path) -> None:
+    """Keep the config of a run beside its directory; a directory belongs to one experiment, wherever it is moved.
+
+    Args:
+        cfg: The config.
+        path: Its file.
+        work_dir: Of all runs; what the config names below it may have lain elsewhere before.
 
     Raises:
         ValueError: When the directory holds a run with other settings.
     """
     text = cfg.pretty_text
-    if path.is_file() and path.read_text() != text:
+    if path.is_file() and path.read_text() != text and not _differ_in_place(load_config(path), cfg, work_dir):
         raise ValueError(
             f'{path.with_suffix("")} holds a run with other settings (they are in {path}); choose another --work-dir, '
             'or remove it'
         )
     replace_text(path, text)
+
+
+def _differ_in_place(before, cfg, work_dir):
+    """Whether two configs are the same but for where the work directory was."""
+    before, now = (json.dumps(each.to_dict(), sort_keys=True, default=str) for each in (before, cfg))
+    for place in re.findall(rf'"{re.escape(str(work_dir))}(/[^"]+)"', now):
+        before = re.sub(rf'"[^"]*{re.escape(place)}"', f'"{work_dir}{place}"', before)
+    return before == now
 
 
 @contextmanager
@@ -79,7 +95,7 @@ def make_jobs(plan: Plan, launch: Launch) -> list[Job]:
     jobs = {}
     for training in plan.trainings.values():
         config = training.work_dir.with_suffix('.py')
-        write_config(training.cfg, config)
+        write_config(training.cfg, config, plan.work_dir)
         jobs[training] = Job(
             label=f'train {training.name}, seed {training.seed}',
             command=askd('train', str(config), '--work-dir', str(training.work_dir), '--resume', **how),
@@ -92,7 +108,7 @@ def make_jobs(plan: Plan, launch: Launch) -> list[Job]:
         )
     for test in plan.tests:
         config = test.work_dir.with_suffix('.py')
-        write_config(test.cfg, config)
+        write_config(test.cfg, config, plan.work_dir)
         command = [str(config), str(test.training.checkpoint), '--work-dir', str(test.work_dir)]
         jobs[test] = Job(
             label=f'test {test.work_dir.relative_to(plan.work_dir)}',

@@ -191,7 +191,8 @@ class Search:
         whole = self.plan([Row('', '', str(self.config))]).tests[0].cfg
         check_data(whole)
         self.folder.mkdir(exist_ok=True)
-        write_config(Config(dict(whole.to_dict(), search=[*space])), work_dir / f'{self.config.stem}.py')
+        whole = Config(dict(whole.to_dict(), search=[*space]))
+        write_config(whole, work_dir / f'{self.config.stem}.py', work_dir)
         self.study = optuna.create_study(
             storage=f'sqlite:///{self.folder.resolve() / "search.db"}',
             study_name=self.config.stem,

@@ -53,7 +53,11 @@ def find_pictures(
     """
     names, others = [], Counter()
     for path, folders, files in os.walk(folder, onerror=_unless_missing, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith('.')]
+        own = Path(path).resolve()
+        # A link may lead back to a folder that it lies in.
+        folders[:] = [
+            name for name in folders if name[0] != '.' and not own.is_relative_to(os.path.realpath(f'{path}/{name}'))
+        ]
         prefix = Path(path).relative_to(folder).as_posix()
         for name in files:
             ending = os.path.splitext(name)[1].lower()

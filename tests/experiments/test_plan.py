@@ -1,6 +1,7 @@
 """Definitions of tables, and the trainings and tests that follow from them."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ import askd_mmdet.detection
 import askd_mmdet.recognition  # noqa: F401, all of which register metrics
 from askd_mmdet.experiments import Plan, Table
 from askd_mmdet.experiments.plan import transplant
+from askd_mmdet.experiments.runs import Launch, make_jobs
 from askd_mmdet.training.launch import distillation_of
 from tests.toy_run import ROOT
 
@@ -191,6 +193,18 @@ def test_a_row_without_options_may_have_a_name(tmp_path):
 def test_a_setting_that_nothing_reads_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r'train_dataloadr\.batch_size; similar: train_dataloader\.batch_size'):
         plan('table4', tmp_path, options={'train_dataloadr.batch_size': 3})
+
+
+def test_runs_are_known_where_they_were_moved_and_by_any_spelling(tmp_path, monkeypatch):
+    """Their configs name the teacher's weights, which have moved as well; with other settings they stay refused."""
+    monkeypatch.chdir(tmp_path)
+    jobs = make_jobs(plan('toy5', Path('runs')), Launch())
+    for place in (tmp_path / 'runs', (tmp_path / 'runs').rename(tmp_path / 'disk')):
+        assert [job.label for job in make_jobs(plan('toy5', place), Launch())] == [job.label for job in jobs]
+    (student,) = tmp_path.glob('disk/*-8x_askd/seed0.py')
+    assert f"'{tmp_path}/disk/" in student.read_text()
+    with pytest.raises(ValueError, match='holds a run with other settings'):
+        make_jobs(plan('toy5', tmp_path / 'disk', options={'train_cfg.max_epochs': 3}), Launch())
 
 
 def test_configs_that_are_not_ours_get_a_seed_and_trainings_without_epochs_are_refused(tmp_path):

@@ -308,3 +308,13 @@ def test_a_picture_that_its_format_cannot_hold_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match=rf'{name}: a picture \(2, 70000, 3\) cannot be written as \{name[4:]}'):
         write_picture(tmp_path / name, np.zeros((2, 70000, 3), np.uint8))
     assert not [*tmp_path.iterdir()]
+
+
+def test_links_are_followed_and_do_not_lead_around(tmp_path):
+    """What lies behind two links is there twice, and what lies behind a link to its own folder is not."""
+    (tmp_path / 'a/deep').mkdir(parents=True)
+    (tmp_path / 'a/1.png').touch()
+    (tmp_path / 'b').symlink_to(tmp_path / 'a')
+    (tmp_path / 'a/deep/around').symlink_to(tmp_path / 'a')
+    (tmp_path / 'here').symlink_to('.')
+    assert find_pictures(tmp_path) == ['a/1.png', 'b/1.png']
