@@ -14,7 +14,7 @@ from mmengine.config import Config
 from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.experiments.plan import task_of
 from askd_mmdet.training.checkpoint import read_checkpoint
-from askd_mmdet.training.config import DATA, load_config, metrics_of_test, moved, type_name
+from askd_mmdet.training.config import DATA, load_config, moved, type_name
 from askd_mmdet.training.launch import distillation_of
 
 # What the tables call the losses.
@@ -215,10 +215,11 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of its own tests, else of its last validation where that sees the pictures of the test; else none."""
+        """Of its own tests, else of its last validation; none where that measures the same on other pictures."""
         if own := self.tested_at.get(self.resolution):
             return own
-        if _seen(self.cfg, 'val') != _seen(self.cfg, 'test'):
+        alike = _metrics_of(self.cfg, 'val') == _metrics_of(self.cfg)
+        if alike and _seen(self.cfg, 'val') != _seen(self.cfg, 'test'):
             return {}
         last = self.validations[max(self.validations)] if self.validations else {}
         return {key: value for key, value in last.items() if not key.startswith('correlation/')}
@@ -332,9 +333,10 @@ def _seen(cfg, split):
     return data_of(cfg, split), _resolution(degradation), _recipe(degradation)
 
 
-def _metrics_of(cfg):
-    """What decides the names of a test's metrics."""
-    return [(type_name(metric), metric.get('prefix')) for metric in metrics_of_test(cfg)]
+def _metrics_of(cfg, split='test'):
+    """What decides the names of the metrics."""
+    found = cfg.get(f'{split}_evaluator') or []
+    return [(type_name(metric), metric.get('prefix')) for metric in (found if isinstance(found, list) else [found])]
 
 
 def _checkpoints(folder):

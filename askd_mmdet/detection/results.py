@@ -67,19 +67,20 @@ class Journal:
         Raises:
             ValueError: When entries are of other files by the names of some.
         """
-        sources = list(sources)
-        known = [source for source in sources if source.name in self.stamps]
-        if other := [source.name for source in known if source.stamp != self.stamps[source.name]]:
+        found = {source: source.stamp for source in sources}
+        done = {source: self.stamps[source.name] for source in found if source.name in self.stamps}
+        if other := [source.name for source, before in done.items() if found[source] not in (None, before)]:
             raise ValueError(
                 f'{self.path.parent} has results of {len(other)} other files by the names of these, or they have '
                 f'changed since: {first_names(other)}; name another --out, or delete it'
             )
-        return [source for source in sources if source.name not in self.stamps]
+        self.seen = found  # a file may change, or go, while it is searched
+        return [source for source in found if source not in done]
 
     def add(self, source: Source, entry: dict) -> None:
         with self.path.open('a', encoding='utf-8') as file:
-            file.write(json.dumps(dict(entry, file=source.stamp)) + '\n')
-        self.stamps[source.name] = source.stamp
+            file.write(json.dumps(dict(entry, file=self.seen[source])) + '\n')
+        self.stamps[source.name] = self.seen[source]
 
     def entries(self) -> Iterator[dict]:
         with self.path.open(encoding='utf-8') as file:

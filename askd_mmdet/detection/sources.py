@@ -35,8 +35,8 @@ class Source(NamedTuple):
 
     @property
     def stamp(self) -> list[int] | None:
-        """The bytes of its file and the nanosecond of their last change; None where there is no file."""
-        if not isinstance(self.path, Path):
+        """The bytes of its file and the nanosecond of their last change; None where no file is there."""
+        if not isinstance(self.path, Path) or not self.path.is_file():
             return None
         found = self.path.stat()
         return [found.st_size, found.st_mtime_ns]

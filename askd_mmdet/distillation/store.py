@@ -85,7 +85,7 @@ class StoredTeacher:
     @cached_property
     def model(self) -> nn.Module:
         """The network itself, for those that show it other pictures than the training's."""
-        return self.build_teacher().model
+        return self.build_teacher().tested
 
     def _complete(self, made_of):
         note = self.folder / 'made_of.json'

@@ -26,6 +26,7 @@ class Teacher:
         dtype: Of its convolutions, by autocast; by default as around it.
 
     Attributes:
+        model: The network that runs.
         matched: How many modules each pattern matches.
     """
 
@@ -35,19 +36,19 @@ class Teacher:
         built = model, Taps(model, patterns, 'teacher')
         self.matched = built[1].matched
         self._built = built if folded else None
-        self._running, self.taps = (folded, Taps(folded, patterns, 'teacher')) if folded else built
+        self.model, self.taps = (folded, Taps(folded, patterns, 'teacher')) if folded else built
 
     @property
-    def model(self) -> nn.Module:
-        """The network that runs; as it was built while that is not decided."""
-        return self._built[0] if self._built else self._running
+    def tested(self) -> nn.Module:
+        """The network that runs if images have decided on it, else as it was built: for other images."""
+        return self._built[0] if self._built else self.model
 
     @torch.no_grad()
     def counts(self, hr_inputs: list[Tensor]) -> dict[str, int]:
         """How many outputs of each kind the taps have in a whole run, up to a head that needs more than pictures."""
         self.taps.start()
         with suppress(AssertionError, AttributeError, TypeError):
-            _show(self._running, hr_inputs)
+            _show(self.model, hr_inputs)
         counts = self.taps.counts()
         self.taps.stop()
         return counts
@@ -63,23 +64,23 @@ class Teacher:
             ValueError: When the network ends with other numbers of outputs, or needs more than pictures.
         """
         if self._built:
-            with torch.autocast(next(self._running.parameters()).device.type, enabled=False):
+            with torch.autocast(next(self.model.parameters()).device.type, enabled=False):
                 expected = _run(*self._built, hr_inputs, counts)
                 try:
-                    found = _run(self._running, self.taps, hr_inputs, counts)
+                    found = _run(self.model, self.taps, hr_inputs, counts)
                 except RuntimeError:  # of an operator that takes no other layout, as mmcv's deformable convolutions
                     found = None
             pairs = (pair for kind in counts for pair in zip(expected[kind], found[kind])) if found else ()
             if not found or not all(torch.dist(a, b) <= _TOLERANCE * a.norm() for a, b in pairs):
-                self._running, self.taps = self._built
+                self.model, self.taps = self._built
                 print_log(
                     'The teacher runs as it was built: folded and channels last it would teach otherwise.', 'current'
                 )
             self._built = None
         if self.dtype is None:
-            return _run(self._running, self.taps, hr_inputs, counts)
-        with torch.autocast(next(self._running.parameters()).device.type, self.dtype, self.dtype != torch.float32):
-            return _run(self._running, self.taps, hr_inputs, counts)
+            return _run(self.model, self.taps, hr_inputs, counts)
+        with torch.autocast(next(self.model.parameters()).device.type, self.dtype, self.dtype != torch.float32):
+            return _run(self.model, self.taps, hr_inputs, counts)
 
 
 def _fold(model):

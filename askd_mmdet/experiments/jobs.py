@@ -112,6 +112,7 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
 
         def fail(job, reason):
             failures[job] = reason
+            progress.update(total, total=progress.tasks[total].total - job.steps + job.steps_done())
             console.print(f'failed: {job.label}: {reason}', style='red', markup=False)
 
         def advance():
@@ -153,7 +154,7 @@ def run_jobs(jobs: list[Job], slots: int = 1, gpus: Sequence[str] = (), poll_sec
                         continue
                     del running[process]
                     progress.remove_task(bars.pop(job))
-                    finished += job.steps - before[job]
+                    finished += job.steps_done() - before[job]
                     advance()
                     if process.returncode == 0 and job.is_done():
                         said = f'done:   {job.label} ({(time.time() - begun) / 60:.1f} min)'

@@ -62,9 +62,11 @@ def write_config(cfg: Config, path: Path, work_dir: Path) -> None:
 
 def _differ_in_place(before, cfg, work_dir):
     """Whether two configs are the same but for where the work directory was."""
-    before, now = (json.dumps(each.to_dict(), sort_keys=True, default=str) for each in (before, cfg))
+    before, now = (
+        json.dumps(each.to_dict(), sort_keys=True, default=str, ensure_ascii=False) for each in (before, cfg)
+    )
     for place in re.findall(rf'"{re.escape(str(work_dir))}(/[^"]+)"', now):
-        before = re.sub(rf'"[^"]*{re.escape(place)}"', f'"{work_dir}{place}"', before)
+        before = re.sub(rf'"[^"]*{re.escape(place)}"', lambda _, place=place: f'"{work_dir}{place}"', before)
     return before == now
 
 

@@ -211,7 +211,7 @@ def read_pairs(path: str | Path) -> tuple[list[tuple[int, str, str, bool]], int 
                 pairs.append((number, first, second, same == '1'))
             case [_] | [_, _] if all(map(_is_number, columns)) and not pairs:
                 announced = 2 * math.prod(map(int, columns))  # LFW's first line
-                folds = int(columns[0]) if columns[1:] else None
+                folds = int(columns[0]) if columns[1:] and int(columns[0]) > 1 else None
             case _:
                 raise ValueError(
                     f"{path}:{number}: found {line!r}, expected 'path path 0|1|-1', or LFW's 'name i j' or "

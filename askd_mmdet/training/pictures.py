@@ -52,12 +52,17 @@ def find_pictures(
         OSError: When a folder cannot be read.
     """
     names, others = [], Counter()
+    ways = {os.fspath(folder): (os.path.realpath(folder),)}  # the real places from the folder down to another
     for path, folders, files in os.walk(folder, onerror=_unless_missing, followlinks=True):
-        own = Path(path).resolve()
-        # A link may lead back to a folder that it lies in.
-        folders[:] = [
-            name for name in folders if name[0] != '.' and not own.is_relative_to(os.path.realpath(f'{path}/{name}'))
-        ]
+        # Links may lead around in a circle.
+        way, kept = ways.pop(path), []
+        for name in folders:
+            child = os.path.join(path, name)
+            place = os.path.realpath(child) if os.path.islink(child) else os.path.join(way[-1], name)
+            if name[0] != '.' and place not in way:
+                kept.append(name)
+                ways[child] = *way, place
+        folders[:] = kept
         prefix = Path(path).relative_to(folder).as_posix()
         for name in files:
             ending = os.path.splitext(name)[1].lower()

@@ -24,9 +24,9 @@ from askd_mmdet.training.layout import channels_last
 from askd_mmdet.training.settings import check_number, check_type
 
 
-def _both(name):
-    """The names under which a scheduled setting stands in a group of weights: as it is, and as it was first."""
-    return name, f'initial_{name}'
+def _rate(group):
+    """The learning rate of a group of weights, before any schedule."""
+    return group.get('initial_lr', group['lr'])
 
 
 @RUNNERS.register_module()
@@ -36,7 +36,7 @@ class SafeRunner(Runner):
     Checkpoints are verified by their checksums, read as data only, must fit the model exactly, and appear on the disk
     complete or not at all. With `resume='auto'` (`--resume` without a file) the run goes on from the newest checkpoint
     of the work directory; where there is none it begins as it would, with the weights of `load_from` if they are named.
-    A resumed run has the optimizer's settings of its config, were they others before.
+    A resumed run has the learning rate of its config, scheduled as before, were it another before.
 
     It alone reads two settings of a config: `amp`, see :func:`askd_mmdet.training.amp.mixed`, and `channels_last`, True
     or False, see :func:`askd_mmdet.training.layout.channels_last`.
@@ -105,19 +105,25 @@ class SafeRunner(Runner):
 
     def load_or_resume(self) -> None:
         if self._resume == 'auto' or (self._resume and self._load_from is None):
-            # MMEngine follows a pointer file, which a kill can leave empty or ahead of its checkpoint. Not the greatest
-            # number: a run that went back to an earlier checkpoint has left later ones behind.
-            steps = [
-                (path.stat().st_mtime_ns, int(match[1]), str(path))
-                for path in Path(self.work_dir).glob('*.pth')
-                if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
-            ]
-            if steps:
-                self._load_from = max(steps)[-1]
+            if newest := self._newest():
+                self._load_from = str(newest)
             else:
                 self._resume = False
                 self.logger.info(f'No checkpoint in {self.work_dir} to resume from: training starts anew.')
         super().load_or_resume()
+
+    def _newest(self):
+        """The checkpoint that was written last, None where there is none; the greatest number may be of a run that went
+        back to an earlier one.
+        """
+        folder = Path(self.work_dir)
+        pointer = folder / 'last_checkpoint'
+        # A kill can leave it empty or ahead of its checkpoint, and it names the folder where it was written.
+        named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else folder
+        if named.is_file():
+            return named
+        steps = [path for path in folder.glob('*.pth') if re.fullmatch(r'(?:epoch|iter)_\d+\.pth', path.name)]
+        return max(steps, key=lambda path: (path.stat().st_mtime_ns, int(path.stem.split('_')[1])), default=None)
 
     def load_checkpoint(self, filename, map_location='cpu', *args, **kwargs):
         """Load all weights of a checkpoint (path or URL), or none.
@@ -146,7 +152,7 @@ class SafeRunner(Runner):
         self._has_loaded = False
         # Of several optimizers, or none, nothing is kept.
         groups = self.optim_wrapper.param_groups if isinstance(self.optim_wrapper, OptimWrapper) else []
-        settings = [dict(group) for group in groups]
+        rates = [_rate(group) for group in groups]
         try:
             super().resume(filename, *args, **kwargs)
             for name in ('epoch', 'iter'):
@@ -159,31 +165,18 @@ class SafeRunner(Runner):
                 f'{filename} holds weights, but no run that this config can go on with ({type(error).__name__}: '
                 f'{error}); to start from the weights alone use load_from without --resume'
             ) from error
-        self._keep(settings)
+        self._keep(rates)
 
-    def _keep(self, wanted):
-        """Give the groups of the optimizer the settings of its config again, where the checkpoint brought others."""
-        schedulers = (wanted and self.param_schedulers) or ()
-        scheduled = {name for scheduler in schedulers for name in _both(scheduler.param_name)} | {
-            *_both('lr'),
-            'params',
-        }
-        changes = {}
-        for number, (group, own) in enumerate(zip(self.optim_wrapper.param_groups if wanted else (), wanted)):
-            rate, before = (settings.get('initial_lr', settings['lr']) for settings in (own, group))
+    def _keep(self, rates):
+        """Have the optimizer go on with the learning rates of its config, where the checkpoint brought others."""
+        for number, (group, rate) in enumerate(zip(self.optim_wrapper.param_groups if rates else (), rates)):
+            before = _rate(group)
             if rate != before:
-                changes['lr'] = rate, before
                 group.update(lr=group['lr'] * rate / before if before else rate, initial_lr=rate)
-                for scheduler in schedulers:
-                    if scheduler.param_name == 'lr':
+                for scheduler in self.param_schedulers or ():
+                    if scheduler.param_name == 'lr' and hasattr(scheduler, 'base_values'):
                         scheduler.base_values[number] = rate
-            for name in own.keys() - scheduled:
-                if own[name] != group.get(name):
-                    changes[name] = own[name], group.get(name)
-                    group[name] = own[name]
-        if changes:
-            said = ', '.join(f'{name} {new} in place of {old}' for name, (new, old) in sorted(changes.items()))
-            self.logger.info(f'The optimizer goes on with the settings of the config: {said}')
+                self.logger.info(f"The run goes on with the config's learning rate {rate:g} in place of {before:g}")
 
     @property
     def _bare_model(self):

@@ -153,6 +153,8 @@ def test_a_validation_on_other_pictures_does_not_stand_for_the_test(tested):
         other = Run.read(folder)
         other.cfg.merge_from_dict({f'val_dataloader.dataset.{name}': value})
         assert other.metrics == {} and other.validations == run.validations
+        other.cfg.val_evaluator.prefix = 'own'  # so that nobody takes the one for the other
+        assert other.metrics == run.metrics
 
 
 def test_a_test_by_another_recipe_does_not_pass_for_the_own_one(tested):

@@ -104,6 +104,17 @@ def test_what_is_left_is_estimated_however_long_a_run_takes(tmp_path, monkeypatc
     assert times[0] > times[1] > times[2] > 40 and 'left' not in last
 
 
+def test_what_failed_is_no_work_that_is_done(tmp_path, monkeypatch, capsys):
+    """A large run that fails at once would else make the others look quick."""
+    monkeypatch.setattr(jobs, 'Console', partial(Console, get_time=lambda: 100 * time.monotonic()))
+    large = dataclasses.replace(job(tmp_path, 'large', 'raise SystemExit(1)'), steps=1000)
+    child = dataclasses.replace(job(tmp_path, 'child', needs=[large]), steps=1000)
+    run([large, child, *(job(tmp_path, f'job{i}', 'time.sleep(0.4)') for i in range(3))])
+    first = next(line for line in capsys.readouterr().out.splitlines() if line.startswith('done:'))
+    minutes, seconds = re.search(r'; 2 left, about 0:(\d\d):(\d\d)$', first).groups()
+    assert 80 <= 60 * int(minutes) + int(seconds) <= 600
+
+
 def test_processors_and_gpus_are_shared(tmp_path, monkeypatch):
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.delenv('MASTER_PORT', raising=False)

@@ -199,12 +199,12 @@ def test_runs_are_known_where_they_were_moved_and_by_any_spelling(tmp_path, monk
     """Their configs name the teacher's weights, which have moved as well; with other settings they stay refused."""
     monkeypatch.chdir(tmp_path)
     jobs = make_jobs(plan('toy5', Path('runs')), Launch())
-    for place in (tmp_path / 'runs', (tmp_path / 'runs').rename(tmp_path / 'disk')):
+    for place in (tmp_path / 'runs', (tmp_path / 'runs').rename(tmp_path / 'größer')):
         assert [job.label for job in make_jobs(plan('toy5', place), Launch())] == [job.label for job in jobs]
-    (student,) = tmp_path.glob('disk/*-8x_askd/seed0.py')
-    assert f"'{tmp_path}/disk/" in student.read_text()
+    (student,) = tmp_path.glob('größer/*-8x_askd/seed0.py')
+    assert f"'{tmp_path}/größer/" in student.read_text()
     with pytest.raises(ValueError, match='holds a run with other settings'):
-        make_jobs(plan('toy5', tmp_path / 'disk', options={'train_cfg.max_epochs': 3}), Launch())
+        make_jobs(plan('toy5', tmp_path / 'größer', options={'train_cfg.max_epochs': 3}), Launch())
 
 
 def test_configs_that_are_not_ours_get_a_seed_and_trainings_without_epochs_are_refused(tmp_path):

@@ -317,4 +317,10 @@ def test_links_are_followed_and_do_not_lead_around(tmp_path):
     (tmp_path / 'b').symlink_to(tmp_path / 'a')
     (tmp_path / 'a/deep/around').symlink_to(tmp_path / 'a')
     (tmp_path / 'here').symlink_to('.')
-    assert find_pictures(tmp_path) == ['a/1.png', 'b/1.png']
+    for one, other in (('c', 'd'), ('d', 'c')):
+        (tmp_path / one).mkdir()
+        (tmp_path / one / '1.png').touch()
+        (tmp_path / one / 'x').symlink_to(tmp_path / other)
+    expected = ['a/1.png', 'b/1.png', 'c/1.png', 'c/x/1.png', 'd/1.png', 'd/x/1.png']
+    assert find_pictures(tmp_path) == expected
+    assert find_pictures(f'{tmp_path}/c/') == ['1.png', 'x/1.png']
