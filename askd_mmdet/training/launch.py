@@ -62,7 +62,8 @@ def set_teacher(cfg: Config, checkpoint: str | None, config: str | None) -> None
 
 
 def leave() -> None:
-    """Take this process out of the process group of a distributed run that ended well, before Python ends.
+    """Take this process out of the process group of a distributed run that ended well, before Python ends; with gloo,
+    end the process as well.
 
     Gloo's threads, if they are left to themselves, abort about every third such run of two processes at its very end
     (https://github.com/pytorch/pytorch/issues/190489), and NCCL warns. After an error nothing is to be left: it would
@@ -72,8 +73,8 @@ def leave() -> None:
         backend = torch.distributed.get_backend()
         torch.distributed.destroy_process_group()
         if backend == 'gloo':
-            # Some of its threads live on, held by DistributedDataParallel, and one run in ten still aborts where C++
-            # destroys what is static: this process ends before that, with all that Python does at its end.
+            # DistributedDataParallel holds some of its threads even then, and now and then a run of two processes still
+            # aborts at its very end. So this one ends earlier, behind what Python has registered for its end.
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
