@@ -29,7 +29,7 @@ from askd_mmdet.detection.wider_face_protocol import (
     match_detections,
 )
 from askd_mmdet.progress import track
-from askd_mmdet.training.config import load_config, metrics_of_test, type_name
+from askd_mmdet.training.config import evaluators_of, load_config, type_name
 from askd_mmdet.training.files import first_names
 from askd_mmdet.training.settings import check_choice, check_number, check_numbers
 
@@ -130,7 +130,7 @@ def faces_of(cfg: str | Path | Config) -> dict[str, Faces]:
         ValueError: When the config is not one of a detector that is tested by a WiderFaceMetric.
     """
     cfg = _detector_config(cfg)
-    metrics = metrics_of_test(cfg)
+    metrics = evaluators_of(cfg)
     folders = [metric.ground_truth for metric in metrics if type_name(metric) == 'WiderFaceMetric']
     if not folders:
         raise ValueError(

@@ -1,7 +1,6 @@
 """What training runs left behind: settings, losses, metrics, checkpoints. Nothing is trained and nothing written."""
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from mmengine.config import Config
 from askd_mmdet.degradation.pipelines import degradation_of
 from askd_mmdet.experiments.plan import task_of
 from askd_mmdet.training.checkpoint import read_checkpoint
-from askd_mmdet.training.config import DATA, load_config, moved, type_name
+from askd_mmdet.training.config import DATA, evaluators_of, load_config, moved, type_name
+from askd_mmdet.training.files import walk
 from askd_mmdet.training.launch import distillation_of
 
 # What the tables call the losses.
@@ -84,7 +84,8 @@ class Run:
         start = (trained or trainings)[-1]
         tests = dict(_tests(folder, start.name))
         spoken = max((path.stat().st_mtime for path in folder.glob('*/vis_data/*.json')), default=0)
-        cfg = Config(moved(_config(start).to_dict(), data))
+        cfg = _config(start)
+        cfg = Config(moved(cfg.to_dict(), data), filename=cfg.filename)
         run = cls(folder, cfg, tests=tests, files=_checkpoints(folder), spoken=spoken)
         for start, lines in logs:
             if start in trained:
@@ -335,8 +336,7 @@ def _seen(cfg, split):
 
 def _metrics_of(cfg, split='test'):
     """What decides the names of the metrics."""
-    found = cfg.get(f'{split}_evaluator') or []
-    return [(type_name(metric), metric.get('prefix')) for metric in (found if isinstance(found, list) else [found])]
+    return [(type_name(metric), metric.get('prefix')) for metric in evaluators_of(cfg, split)]
 
 
 def _checkpoints(folder):
@@ -378,26 +378,18 @@ def find_runs(paths: list[Path], data: str = DATA) -> list[Run]:
     """
     folders = []
     for path in map(Path, paths):
-        found = sorted({Path(start).parents[1] for start in _folders(path) if Path(start, 'config.py').is_file()})
+        starts = (place for place, files in walk(path) if place.name == 'vis_data' and 'config.py' in files)
+        found = sorted({place.parents[1] for place in starts})
         # A test writes its log into a folder of its own below the run's.
         runs = [folder for folder in found if not any(parent in found for parent in folder.parents)]
         if not runs:
             raise FileNotFoundError(f'no run in {path}: expected the --work-dir of askd train or askd table')
         folders += runs
-    runs = [Run.read(folder, data) for folder in dict.fromkeys(folders)]
+    # A folder may be named twice, and a link lead to it.
+    places = {folder.resolve(): folder for folder in folders}
+    runs = [Run.read(folder, data) for folder in places.values()]
     check_alike(runs)
     return runs
-
-
-def _folders(path):
-    """Those that are called vis_data, each in one place, though links may lead around in a circle."""
-    seen = set()
-    for folder, folders, _ in os.walk(path, followlinks=True):
-        places = {name: os.path.realpath(f'{folder}/{name}') for name in folders}
-        folders[:] = [name for name in folders if places[name] not in seen]
-        seen.update(places.values())
-        if os.path.basename(folder) == 'vis_data':
-            yield folder
 
 
 def check_alike(runs: list[Run]) -> None:

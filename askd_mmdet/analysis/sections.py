@@ -1,4 +1,4 @@
-"""The sections of a report for which networks are run: where they look, what they find, where they break."""
+"""The sections of a report that run networks, all with weights: where they look, what they find, where they break."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -64,12 +64,12 @@ class Options(NamedTuple):
 
 
 def by_kind(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
-    """The LR networks that have weights and can be compared, and what these are called: their setting, with the name of
+    """The LR networks that can be compared, and what these are called: their setting, with the name of
     the first one where several have it.
     """
     kinds: list[list[Group]] = []
     for group in groups:
-        if group.first.method != _TEACHER and group.first.files:
+        if group.first.method != _TEACHER:
             same = next((same for same in kinds if same[0].first.kind == group.first.kind), None)
             if same is None:
                 kinds.append(same := [])
@@ -85,10 +85,10 @@ def _anchor(kind, setting):
 
 
 def teacher_run(run: Run, groups: Sequence[Group]) -> Run | None:
-    """The HR network with weights that a run learned from, or else one that learned from the same pictures, if possible
+    """The HR network that a run learned from, or else one that learned from the same pictures, if possible
     from the same seed; None where there is none.
     """
-    found = [hr for group in groups if group.first.method == _TEACHER for hr in group.runs if hr.files]
+    found = [hr for group in groups if group.first.method == _TEACHER for hr in group.runs]
     hook = distillation_of(run.cfg)
     own = [hr for hr in found if hook and hook.checkpoint and hr.is_of(hook.checkpoint)]
     alike = sorted((hr for hr in found if hr.learns == run.learns), key=lambda hr: hr.seed != run.seed)
@@ -140,8 +140,8 @@ def attention_section(groups: Sequence[Group], options: Options) -> list[Section
 
 
 def _teachers(groups, same, device, taps):
-    """The teacher of each run with weights: that of `teacher_run`, else of its config, else of others of its kind."""
-    runs = [run for group in same for run in group.runs if run.files]
+    """The teacher of each run: that of `teacher_run`, else of its config, else of others of its kind."""
+    runs = [run for group in same for run in group.runs]
     teachers = {run: teacher_run(run, groups) for run in runs}
     watched = {
         hr: WatchedNetwork(hr.cfg, hr.checkpoint, device, taps, _TEACHER)
@@ -427,12 +427,11 @@ def _detections(setting, findings, pictures):
 
 def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:
     """Where networks break: each tested at every ratio."""
-    trained = [group for group in groups if group.first.files]
-    if not options.ratios or not trained:
+    if not options.ratios or not groups:
         return []
     settings = dict(count=options.sample, seed=options.seed, device=options.device)
     results = {}
-    for group in trained:
+    for group in groups:
         found = sweep(group.first.cfg, group.first.checkpoint, options.ratios, **settings)
         results[group.label] = {ratio: in_percent(metrics) for ratio, metrics in found.items()}
     known = list(dict.fromkeys(name for points in results.values() for each in points.values() for name in each))
@@ -442,7 +441,7 @@ def sweep_section(groups: Sequence[Group], options: Options) -> list[Section]:
     nothing = {name: 0.0 for name in known if name.startswith('coco/')}
     results = {label: {ratio: nothing | each for ratio, each in points.items()} for label, points in results.items()}
     metric = main_metric(groups, [name for name in metrics_of(groups) if name in known] or known)
-    rings = {group.label: trained_ratios(group.first.cfg) for group in trained}
+    rings = {group.label: trained_ratios(group.first.cfg) for group in groups}
     figure = plot_sweep(results, metric, rings)
     head = ['network', *(f'{ratio:g}x' for ratio in options.ratios)]
     rounded = {

@@ -21,7 +21,7 @@ from askd_mmdet.degradation.pipelines import degradation_hooks, degradation_of, 
 from askd_mmdet.openmmlab import load
 from askd_mmdet.progress import track
 from askd_mmdet.training import build_model, load_weights
-from askd_mmdet.training.config import load_config, metrics_of_test, type_name
+from askd_mmdet.training.config import evaluators_of, load_config, type_name
 from askd_mmdet.training.files import replace_text
 from askd_mmdet.training.inference import set_up
 from askd_mmdet.training.seed import preserved_random_state, seed_all
@@ -125,7 +125,7 @@ def _tested(cfg, checkpoint, ratios, count, seed, device):
         model = build_model(cfg)
         load_weights(model, checkpoint)
         set_up(model, device)
-        for metric in metrics_of_test(cfg):  # what the config's own test has written stays
+        for metric in evaluators_of(cfg):  # what the config's own test has written stays
             metric.update({name: None for name in ('out_dir', 'submission_dir') if name in metric})
         dataset, evaluator = DATASETS.build(cfg.test_dataloader.dataset), Evaluator(cfg.test_evaluator)
         if count is not None:

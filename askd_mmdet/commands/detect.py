@@ -88,8 +88,9 @@ def run(args: argparse.Namespace) -> None:
     settings = {name: getattr(args, name) for name in ('config', 'cfg_options', 'score', 'degrade', 'classes', 'tile')}
     settings |= dict(network=detector.fingerprint, pictures=show, crops=crops, margin=args.margin)
     journal = Journal(args.out, settings)
-    there = len(sources) - len(journal.missing(sources))
-    counts = find_faces(sources, detect, journal, Output(args.out, show, args.crops, args.margin), args.batch_size)
+    missing = journal.missing(sources)
+    there = len(sources) - len(missing)
+    counts = find_faces(missing, detect, journal, Output(args.out, show, args.crops, args.margin), args.batch_size)
     if not counts.pictures and not there:
         raise ValueError(f'none of the {len(sources)} sources could be read')
     for path, write in ((args.json, write_json), (args.coco, write_coco), (args.wider_face, write_submission)):

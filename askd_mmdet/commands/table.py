@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('table', help='the name of a shipped table (table1 to table5, toy1 to toy5, ...) or a file')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='every network once from each (default: 0)')
     parser.add_argument('--methods', nargs='+', help='only these rows, as the table calls them (default: all)')
+    parser.add_argument('--base', metavar='METHOD', help='compare the others with this row (default: the base)')
     parser.add_argument('--dry-run', action='store_true', help='print the plan, and end; nothing is written')
     parser.add_argument(
         '--estimate',
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> None:
         args.seeds,
         args.work_dir,
         methods=args.methods,
+        base=args.base,
         data=args.data,
         options=parse_overrides(args.cfg_options),
     )

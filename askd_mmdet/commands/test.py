@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
     from mmengine.registry import RUNNERS
 
-    from askd_mmdet.training.config import metrics_of_test, type_name
+    from askd_mmdet.training.config import evaluators_of, type_name
     from askd_mmdet.training.files import replace_text
     from askd_mmdet.training.launch import leave, read_config
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
             '--cfg-options test_evaluator.out_dir=FOLDER'
         )
     if args.submission_dir:
-        metric = next((metric for metric in metrics_of_test(cfg) if type_name(metric) == 'WiderFaceMetric'), None)
+        metric = next((metric for metric in evaluators_of(cfg) if type_name(metric) == 'WiderFaceMetric'), None)
         if metric is None:
             raise ValueError(f'--submission-dir needs a WiderFaceMetric, and {args.config} is tested without one')
         metric.submission_dir = args.submission_dir

@@ -62,10 +62,10 @@ class Counts(NamedTuple):
 
 
 def find_faces(sources: list[Source], detect: Detect, journal: Journal, output: Output, batch_size: int = 1) -> Counts:
-    """Find the faces of all pictures and videos that the journal does not have yet; names on stderr what is unreadable.
+    """Find the faces of pictures and videos; names on stderr what is unreadable.
 
     Args:
-        sources: Pictures, then videos.
+        sources: Pictures, then videos, see :meth:`Journal.missing`.
         detect: Pictures to their faces.
         journal: Gets an entry when all that belongs to a source is written.
         output: What to write.
@@ -73,10 +73,8 @@ def find_faces(sources: list[Source], detect: Detect, journal: Journal, output: 
 
     Raises:
         OSError: When something cannot be written.
-        ValueError: See :meth:`Journal.missing`.
     """
-    missing = journal.missing(sources)
-    pictures = [source for source in missing if not source.is_video]
+    pictures = [source for source in sources if not source.is_video]
     counts = Counts()
     found = ahead(searched(ahead(_read(pictures)), detect, batch_size))
     for source, image, faces in track(found, 'detecting', len(pictures)) if pictures else ():
@@ -89,7 +87,7 @@ def find_faces(sources: list[Source], detect: Detect, journal: Journal, output: 
         output.write_crops(image, faces, source.result)
         journal.add(source, picture_entry(source.name, image.shape[1::-1], faces))
         counts = counts.plus(1, len(faces.boxes), 0)
-    for source in missing[len(pictures) :]:
+    for source in sources[len(pictures) :]:
         try:
             entry = _search_video(source, detect, output, batch_size)
         except ValueError as error:

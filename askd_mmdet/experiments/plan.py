@@ -11,9 +11,9 @@ from askd_mmdet.training.config import (
     CONFIGS,
     DATA,
     check_read,
+    evaluators_of,
     find_config,
     load_config,
-    metrics_of_test,
     moved,
     type_name,
 )
@@ -167,6 +167,7 @@ class Plan:
         seeds: Every network is trained once from each of them; students learn from the teacher of their own seed.
         work_dir: The runs are in `<work_dir>/<name>/seed<seed>`. Tables share them, so that a teacher is trained once.
         methods: Only these rows, by method; all by default.
+        base: The method that others are compared with, if not the table's own base.
         data: Stands in for the folder `data` in all paths of the configs.
         options: Settings of all runs, by dotted name.
         adapt: What else is done to every config.
@@ -182,15 +183,17 @@ class Plan:
         seeds: list[int],
         work_dir: Path,
         methods: list[str] | None = None,
+        base: str | None = None,
         data: str | None = None,
         options: dict | None = None,
         adapt: Callable[[Config], None] | None = None,
     ):
         known = {row.method.lower(): row.method for row in table.rows}
-        if unknown := [method for method in methods or () if method.lower() not in known]:
+        named = [*(methods or ()), *filter(None, [base])]
+        if unknown := [method for method in named if method.lower() not in known]:
             raise ValueError(f'{table.name} has no method {", ".join(unknown)}; it has: {", ".join(known.values())}')
-        wanted = {method.lower() for method in methods or known}
-        self.table = table
+        wanted = {method.lower() for method in (named if methods else known)}
+        self.table = replace(table, base=known[base.lower()]) if base else table
         self.rows = [row for row in table.rows if row.method.lower() in wanted]
         self.seeds = seeds = list(dict.fromkeys(seeds))
         self.work_dir = work_dir
@@ -207,7 +210,7 @@ class Plan:
         for name, changes in self.table.tests.items():
             cfg = self._configure(row.config, row.options | changes, seed)
             folder = training.work_dir / (f'{name}_{row.name or Path(row.config).stem}' if row.trained else name)
-            for metric in metrics_of_test(cfg):
+            for metric in evaluators_of(cfg):
                 if type_name(metric) == 'VerificationMetric':
                     metric.setdefault('out_dir', str(folder))  # whose answers the table compares pair by pair
             yield Test(row, name, training, cfg, folder)

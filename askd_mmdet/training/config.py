@@ -121,9 +121,9 @@ def type_name(settings: dict) -> str:
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
-def metrics_of_test(cfg: Config) -> list[dict]:
-    """The settings of the test's metrics, of which a config has none, one or several."""
-    found = cfg.get('test_evaluator') or []
+def evaluators_of(cfg: Config, split: str = 'test') -> list[dict]:
+    """The settings of the metrics of 'test' or 'val', of which a config has none, one or several."""
+    found = cfg.get(f'{split}_evaluator') or []
     return found if isinstance(found, list) else [found]
 
 

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and what to say of those that are missing."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,28 @@ def first_names(names: Sequence) -> str:
         ('0, 1, 2, 3, 4, ...', 'a, b')
     """
     return ', '.join(map(str, names[:5])) + (', ...' if len(names) > 5 else '')
+
+
+def walk(folder: str | Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and those below it, behind links as well, each with the names of its files.
+
+    Hidden folders are passed over, and links that lead around in a circle.
+
+    Args:
+        folder: Where to begin; it may be hidden itself.
+        onerror: Gets the error of a folder that cannot be read, see os.walk.
+    """
+    ways = {os.fspath(folder): (os.path.realpath(folder),)}  # the real places on the way to another
+    for path, folders, files in os.walk(folder, onerror=onerror, followlinks=True):
+        way, kept = ways.pop(path), []
+        for name in folders:
+            child = os.path.join(path, name)
+            place = os.path.realpath(child) if os.path.islink(child) else os.path.join(way[-1], name)
+            if name[0] != '.' and place not in way:
+                kept.append(name)
+                ways[child] = *way, place
+        folders[:] = kept
+        yield Path(path), files
 
 
 def replace_text(path: Path, text: str) -> None:

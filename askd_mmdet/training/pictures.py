@@ -20,7 +20,7 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from askd_mmdet.training.files import data_hint, replace_bytes
+from askd_mmdet.training.files import data_hint, replace_bytes, walk
 from askd_mmdet.training.settings import check_number, check_type
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')  # upper case as well
@@ -52,18 +52,8 @@ def find_pictures(
         OSError: When a folder cannot be read.
     """
     names, others = [], Counter()
-    ways = {os.fspath(folder): (os.path.realpath(folder),)}  # the real places from the folder down to another
-    for path, folders, files in os.walk(folder, onerror=_unless_missing, followlinks=True):
-        # Links may lead around in a circle.
-        way, kept = ways.pop(path), []
-        for name in folders:
-            child = os.path.join(path, name)
-            place = os.path.realpath(child) if os.path.islink(child) else os.path.join(way[-1], name)
-            if name[0] != '.' and place not in way:
-                kept.append(name)
-                ways[child] = *way, place
-        folders[:] = kept
-        prefix = Path(path).relative_to(folder).as_posix()
+    for path, files in walk(folder, _unless_missing):
+        prefix = path.relative_to(folder).as_posix()
         for name in files:
             ending = os.path.splitext(name)[1].lower()
             if name.startswith('.'):

@@ -169,6 +169,7 @@ class SafeRunner(Runner):
 
     def _keep(self, rates):
         """Have the optimizer go on with the learning rates of its config, where the checkpoint brought others."""
+        changed = None
         for number, (group, rate) in enumerate(zip(self.optim_wrapper.param_groups if rates else (), rates)):
             before = _rate(group)
             if rate != before:
@@ -176,7 +177,9 @@ class SafeRunner(Runner):
                 for scheduler in self.param_schedulers or ():
                     if scheduler.param_name == 'lr' and hasattr(scheduler, 'base_values'):
                         scheduler.base_values[number] = rate
-                self.logger.info(f"The run goes on with the config's learning rate {rate:g} in place of {before:g}")
+                changed = changed or f'{rate:g} in place of {before:g}'
+        if changed:
+            self.logger.info(f"The run goes on with the config's learning rate, {changed}")
 
     @property
     def _bare_model(self):

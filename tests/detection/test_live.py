@@ -81,7 +81,7 @@ def wait_until_the_main_thread_waits():
 
 def run(tmp_path, detect):
     journal = Journal(tmp_path / 'out', {})
-    counts = find_faces([SOURCE], detect, journal, Output(tmp_path / 'out'))
+    counts = find_faces(journal.missing([SOURCE]), detect, journal, Output(tmp_path / 'out'))
     return counts, list(journal.entries())
 
 

@@ -73,6 +73,16 @@ def test_figures_are_those_of_the_seeds_that_there_are(plan):
     assert summary['1x', 'Base'].paper == 70.13
 
 
+def test_others_may_be_compared_with_another_row_than_the_base(plan, tmp_path):
+    other = Plan(Table.named('table4'), SEEDS, tmp_path, methods=['A-SKD+KD', 'Base'], base='at+kd')
+    summary = {(row.resolution, row.method): figures[0] for row, figures in summarise(other)}
+    ours, base = metrics(plan, 'A-SKD+KD'), metrics(plan, 'AT+KD')
+    assert summary['4x', 'A-SKD+KD'].difference == pytest.approx(np.mean([ours[seed] - base[seed] for seed in SEEDS]))
+    assert summary['4x', 'AT+KD'].difference is None and summary['4x', 'Base'].difference is not None
+    with pytest.raises(ValueError, match='table4 has no method SRGAN'):
+        Plan(Table.named('table4'), SEEDS, tmp_path, base='SRGAN')
+
+
 def test_a_column_may_name_the_test_that_it_is_of(tmp_path):
     plan = Plan(Table.named('demo-ratios'), SEEDS[:1], tmp_path)
     for training in plan.trainings.values():
